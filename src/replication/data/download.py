@@ -1,0 +1,99 @@
+"""Fetching one data file: the mirror first, then its publisher; checksum verified; atomic."""
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from replication.stages.files import replacing
+
+MIRROR = "SAFLEX_DATA_MIRROR"
+TIMEOUT = 60
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as its publisher offers it; `folder` is where a mirror keeps it."""
+
+    file: str
+    address: str
+    md5: str | None
+    licence: str
+    folder: str
+
+
+def source(name: str) -> Source:
+    """Where the data set `name` comes from. KeyError for a set that is not downloaded."""
+    from medmnist import INFO
+
+    info = INFO[name]
+    return Source(f"{name}.npz", info["url"], info["MD5"], info["license"], "medmnist")
+
+
+def fetch(source: Source, folder: Path) -> Path:
+    """`folder/source.file`, there already, from the mirror, or from the publisher.
+
+    The mirror is a folder or a base address in SAFLEX_DATA_MIRROR. A file of another checksum is
+    refused and not left behind; DownloadError says what was tried and where a hand-made copy goes.
+    """
+    path = folder / source.file
+    if path.exists() and _matches(path, source):
+        return path
+    tried = []
+    for origin in (*_mirrored(source), source.address):
+        try:
+            with replacing(path) as temporary:
+                _copy(origin, temporary)
+                if not _matches(temporary, source):
+                    raise ValueError(
+                        f"its md5 is {_md5(temporary)}, not the published {source.md5}: "
+                        "a truncated copy or another version"
+                    )
+            return path
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+            tried.append(f"  {origin}: {getattr(error, 'reason', error)}")
+        except FileNotFoundError:
+            tried.append(f"  {origin}: no such file")
+    raise DownloadError(
+        f"{source.file} could not be had. Tried:\n" + "\n".join(tried) + f"\nPut a copy at {path} "
+        f"by hand (md5 {source.md5 or 'unknown'}), or set {MIRROR} to a folder or address that has "
+        f"{source.folder}/{source.file}, and run the command again."
+    )
+
+
+class DownloadError(SystemExit):
+    """Ends the stage with a paragraph for people and exit status 1."""
+
+
+def _mirrored(source: Source) -> list[str]:
+    if not (mirror := os.environ.get(MIRROR)):
+        return []
+    return [
+        f"{mirror.rstrip('/')}/{part}" for part in (f"{source.folder}/{source.file}", source.file)
+    ]
+
+
+def _copy(origin: str, path: Path) -> None:
+    if "://" not in origin:
+        shutil.copyfile(origin, path)
+        return
+    with urllib.request.urlopen(origin, timeout=TIMEOUT) as answer, path.open("wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0) or None
+        with tqdm(total=total, unit="B", unit_scale=True, desc=path.name) as bar:
+            while chunk := answer.read(1 << 20):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _matches(path: Path, source: Source) -> bool:
+    return source.md5 is None or _md5(path) == source.md5
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

@@ -1,0 +1,268 @@
+"""params.yaml as typed, validated settings; every error names the key, the value, what is allowed.
+
+`python -m replication.settings` checks the file and prints what `dvc repro` would run.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+PARAMS = Path("params.yaml")
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Identity(Strict):
+    kind: Literal["none"]
+
+
+class RandAugment(Strict):
+    kind: Literal["randaugment"]
+    operations: Count
+    magnitude: Annotated[int, Field(ge=0, le=30)]
+
+
+class TrivialAugment(Strict):
+    kind: Literal["trivialaugment"]
+
+
+class Mixing(Strict):
+    kind: Literal["mixup", "cutmix"]
+    alpha: Positive
+
+
+Upstream = Annotated[Identity | RandAugment | TrivialAugment | Mixing, Field(discriminator="kind")]
+
+
+class Saflex(Strict):
+    """Keyword arguments of saflex.SAFLEX; optimizer_aware passes it the optimiser."""
+
+    space: Literal["log_probs", "probs", "logits"] = "log_probs"
+    how: Literal["jvp", "lookahead"] = "jvp"
+    scope: Literal["all", "last_block", "head"] | list[str] = "all"
+    epsilon: Positive | None = None
+    sign: Literal[1, -1] = 1
+    beta: NonNegative = 0.0
+    temperature: Positive = 0.01
+    gumbel: NonNegative = 1.0
+    weight_rule: Literal["label", "sum", "gate", "positive", "all"] = "label"
+    slope: Positive = 2.0
+    keep_labels: bool = False
+    optimizer_aware: bool = False
+    centre: bool = False
+    normalise: bool = False
+    unit_scale: bool = False
+    shrink: bool = False
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    every: Count = 1
+
+
+class Refiner(Strict):
+    """What happens to augmented samples; `saflex` where a reading is used or imitated."""
+
+    kind: Literal["none", "saflex", "permuted", "smoothing"]
+    saflex: Saflex | None = None
+    train_on_validation: bool = False
+
+    @model_validator(mode="after")
+    def _reading_where_needed(self):
+        if (self.kind == "none") != (self.saflex is None):
+            raise ValueError(f"kind {self.kind} {'takes no' if self.saflex else 'needs a'} saflex:")
+        return self
+
+
+class Digits(Strict):
+    kind: Literal["digits"]
+    train: Count
+    validation: Count
+    split_seed: int
+
+
+class MedMNIST(Strict):
+    kind: Literal["medmnist"]
+
+
+DataSource = Annotated[Digits | MedMNIST, Field(discriminator="kind")]
+
+
+class ResNet(Strict):
+    kind: Literal["resnet"]
+    width: Count
+    blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] = [2, 2, 2, 2]
+
+
+Model = Annotated[ResNet, Field()]
+
+
+class Training(Strict):
+    epochs: Count
+    batch_size: Count
+    validation_batch: Count | Literal["all"]
+    learning_rate: Positive
+    weight_decay: NonNegative
+    drops: list[Share]
+    select: Literal["last", "best"]
+    device: Literal["auto", "cpu", "cuda"]
+    jobs: Count
+    threads: Count
+
+
+class Grid(Strict):
+    """One family's part of a profile: which cells there are and how each is trained."""
+
+    datasets: list[str]
+    models: list[str]
+    upstreams: list[str]
+    batches: list[Literal["augmented", "clean-augmented"]]
+    refiners: list[str]
+    clean_refiners: list[str]
+    seeds: Count
+    views: Count = 1
+    training: Training
+
+
+class Toy(Strict):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Run(Strict):
+    name: str
+    folder: str
+    downloads: list[str]
+    images: Grid
+    toy: Toy
+
+
+class Settings(Strict):
+    upstreams: dict[str, Upstream]
+    refiners: dict[str, Refiner]
+    datasets: dict[str, DataSource]
+    models: dict[str, Model]
+    run: Run
+
+    @model_validator(mode="after")
+    def _names_are_defined(self):
+        for family in FAMILIES:
+            grid = getattr(self.run, family)
+            for key, defined in (
+                ("datasets", self.datasets),
+                ("models", self.models),
+                ("upstreams", self.upstreams),
+                ("refiners", self.refiners),
+                ("clean_refiners", self.refiners),
+            ):
+                for name in getattr(grid, key):
+                    if name not in defined:
+                        raise ValueError(
+                            f"run.{family}.{key}: {name!r} is not defined; "
+                            f"one of {', '.join(defined)} is expected"
+                        )
+        return self
+
+
+FAMILIES = ("images",)
+
+
+class SettingsError(SystemExit):
+    """Ends a stage with a message and exit status 1, without a traceback."""
+
+
+def load(path: Path | str = PARAMS, profile: str | None = None) -> Settings:
+    """Settings of the active profile (`run`), or of another one by its name.
+
+    SettingsError naming the file, the key, the value and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; run from the repository's root") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: a mapping of settings is expected, got {content!r:.60}")
+    profiles = content.get("profiles", {})
+    if unknown := set(content) - {*Settings.model_fields, "readings", "profiles"}:
+        raise SettingsError(f"{path}: unknown key {sorted(unknown)[0]!r} at the top level")
+    if profile is not None and profile not in profiles:
+        raise SettingsError(f"{path}: profile {profile!r} is none of {', '.join(profiles)}")
+    chosen = profiles[profile] if profile else content.get("run")
+    fields = {k: content[k] for k in Settings.model_fields if k in content} | {"run": chosen}
+    try:
+        return Settings.model_validate(fields)
+    except ValidationError as error:
+        lines = [f"{path}: {_describe(e, fields)}" for e in error.errors()]
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _describe(error: dict[str, Any], fields: Any) -> str:
+    """One line for one error: key, what is expected, what was found."""
+    key = []
+    for i, part in enumerate(error["loc"]):
+        fields = fields if isinstance(fields, dict | list) else []
+        inside = part in (fields if isinstance(fields, dict) else range(len(fields)))
+        if inside or i + 1 == len(error["loc"]):
+            key.append(str(part))
+        fields = fields[part] if inside else fields
+    found = error["input"]
+    shown = "" if isinstance(found, dict | BaseModel) else f", got {found!r}"
+    return f"{'.'.join(key)}: {error['msg'].removeprefix('Value error, ')}{shown}".removeprefix(
+        ": "
+    )
+
+
+def expected_cells(settings: Settings) -> list[dict[str, str]]:
+    """Every cell of the active profile: the keys of a cell file's "cell"."""
+    cells = []
+    for family in FAMILIES:
+        grid = getattr(settings.run, family)
+        for dataset in grid.datasets:
+            for model in grid.models:
+                methods = [("none", "clean", r) for r in grid.clean_refiners] + [
+                    (u, b, r) for u in grid.upstreams for b in grid.batches for r in grid.refiners
+                ]
+                cells += [
+                    {
+                        "profile": settings.run.name,
+                        "family": family,
+                        "dataset": dataset,
+                        "model": model,
+                        "upstream": upstream,
+                        "batch": batch,
+                        "refiner": refiner,
+                    }
+                    for upstream, batch, refiner in methods
+                ]
+    return cells
+
+
+def cell_name(cell: dict[str, str]) -> str:
+    """The stem of a cell's result files."""
+    return "-".join(cell[k] for k in ("dataset", "model", "upstream", "batch", "refiner"))
+
+
+def main() -> None:
+    settings = load()
+    run = settings.run
+    cells = expected_cells(settings)
+    print(f"profile {run.name}: {len(cells)} cells")
+    for family in FAMILIES:
+        grid = getattr(run, family)
+        count = sum(cell["family"] == family for cell in cells)
+        print(
+            f"  {family}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs on "
+            f"{', '.join(grid.datasets) or 'nothing'}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`python -m replication.stages.augment --dataset D --upstream U --out FOLDER`: stored views.
+
+For train and validation split each: `<split>_inputs.npy` (V, n, C, H, W) uint8 and
+`<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation.
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from replication import settings
+
+CHUNK = 512
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--upstream", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    everything = settings.load()
+
+    import torch
+
+    from replication import data, upstream
+
+    run = everything.run
+    dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder)
+    wanted = everything.upstreams[arguments.upstream].model_dump()
+    augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
+
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".views-", dir=arguments.out.parent))
+    try:
+        for number, name in enumerate(("train", "validation")):
+            split = getattr(dataset, name)
+            generator = torch.Generator().manual_seed(number)
+            inputs = torch.from_numpy(split.inputs)
+            labels = torch.from_numpy(split.labels)
+            shape = (run.images.views, *inputs.shape)
+            views = np.lib.format.open_memmap(folder / f"{name}_inputs.npy", "w+", np.uint8, shape)
+            targets = np.lib.format.open_memmap(
+                folder / f"{name}_labels.npy", "w+", np.float32, (*shape[:2], dataset.classes)
+            )
+            for view in tqdm(range(run.images.views), desc=f"{arguments.upstream}, {name} views"):
+                for part in torch.randperm(len(labels), generator=generator).split(CHUNK):
+                    x, y = augment(inputs[part], labels[part], generator)
+                    views[view, part.numpy()] = x.numpy()
+                    targets[view, part.numpy()] = y.numpy()
+            views.flush()
+            targets.flush()
+        shutil.rmtree(arguments.out, ignore_errors=True)
+        folder.chmod(0o755)
+        folder.rename(arguments.out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

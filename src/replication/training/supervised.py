@@ -1,0 +1,206 @@
+"""The supervised training loop: clean, augmented and validation batches, a refiner, one loss."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from replication import models, refiners
+from replication.data.dataset import Dataset
+from replication.refiners.controls import entropy
+from replication.settings import Model, Refiner, Training
+from replication.training.checkpoints import Checkpoints
+from replication.training.evaluation import predict, score
+from saflex import Refined, soft_cross_entropy
+
+SAVE_EVERY = 30.0  # seconds between checkpoints of a seed in progress
+STREAMS = ("order", "views", "validation", "refiner")
+
+
+@dataclass(frozen=True)
+class Views:
+    """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K)."""
+
+    inputs: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Task:
+    """One cell's training problem on one device.
+
+    views: None where the clean samples themselves are trained on.
+    pool: what is trained on, (inputs, labels); larger than the training split for the control that
+        trains on validation samples too, in the same number of steps.
+    prepare: from stored inputs to what the model takes.
+    """
+
+    dataset: Dataset
+    pool: tuple[Tensor, Tensor]
+    views: Views | None
+    clean: bool
+    model: Model
+    refiner: Refiner
+    training: Training
+    device: torch.device
+    prepare: Callable[[Tensor], Tensor]
+
+
+def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], None]) -> dict:
+    """Train one seed, resuming where an interrupted run left off; returns its metrics.
+
+    FloatingPointError, naming the epoch, if the loss is not finite.
+    """
+    recipe, device = task.training, task.device
+    torch.manual_seed(seed)
+    model = models.build(task.model, task.dataset).to(device)
+    optimizer = torch.optim.Adam(
+        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
+    drops = [math.ceil(share * recipe.epochs) for share in recipe.drops]
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, gamma=0.1)
+    streams = {
+        name: torch.Generator(device if name == "refiner" else "cpu").manual_seed(1000 * seed + i)
+        for i, name in enumerate(STREAMS)
+    }
+    refiner = refiners.build(task.refiner, model, optimizer, streams["refiner"])
+    diagnostics = Diagnostics()
+    best, first = {"score": -math.inf, "epoch": 0, "model": None}, 0
+    validation = _on(device, task.dataset.validation)
+
+    if state := checkpoints.restore(seed, device):
+        first, best = state["epoch"], state["best"]
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        diagnostics.sums = state["diagnostics"]
+        for name, generator in streams.items():
+            generator.set_state(state["streams"][name])
+        torch.set_rng_state(state["random"])
+        for _ in range(first):
+            tick()
+
+    saved = time.monotonic()
+    model.train()
+    for epoch in range(first, recipe.epochs):
+        total = torch.zeros((), device=device)
+        for batch in _batches(task, validation, epoch, seed, streams):
+            refined = refiner(task.prepare(batch.x_aug), batch.y_aug, batch.validation(task))
+            loss = soft_cross_entropy(refined.logits, refined.labels, refined.weights)
+            if task.clean:
+                loss = (loss + F.cross_entropy(model(task.prepare(batch.x)), batch.y)) / 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+            diagnostics.add(refined, batch.y_aug)
+        schedule.step()
+        if not torch.isfinite(total):
+            raise FloatingPointError(
+                f"seed {seed}, epoch {epoch + 1}: the training loss is not finite; "
+                "lower learning_rate or the refiner's beta"
+            )
+        if recipe.select == "best":
+            now = score(predict(model, validation[0], task.prepare), validation[1].cpu().numpy())
+            if now["auroc"] > best["score"]:
+                weights = copy.deepcopy(model.state_dict())
+                best = {"score": now["auroc"], "epoch": epoch + 1, "model": weights}
+        if time.monotonic() - saved > SAVE_EVERY and epoch + 1 < recipe.epochs:
+            checkpoints.save(
+                seed,
+                {
+                    "epoch": epoch + 1,
+                    "best": best,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "diagnostics": diagnostics.sums,
+                    "streams": {name: g.get_state() for name, g in streams.items()},
+                    "random": torch.get_rng_state(),
+                },
+            )
+            saved = time.monotonic()
+        tick()
+
+    if best["model"] is not None:
+        model.load_state_dict(best["model"])
+    result = {"seed": seed, "epoch": best["epoch"] or recipe.epochs}
+    test = _on(device, task.dataset.test)
+    result |= score(predict(model, test[0], task.prepare), test[1].cpu().numpy())
+    held_out = score(predict(model, validation[0], task.prepare), validation[1].cpu().numpy())
+    result |= {f"validation_{name}": value for name, value in held_out.items()}
+    if task.refiner.kind != "none":
+        result["refiner"] = diagnostics.means()
+    checkpoints.finish(seed, result)
+    return result
+
+
+@dataclass(frozen=True)
+class Batch:
+    x: Tensor
+    y: Tensor
+    x_aug: Tensor
+    y_aug: Tensor
+    x_val: Tensor
+    y_val: Tensor
+
+    def validation(self, task: Task) -> tuple[Tensor, Tensor]:
+        return task.prepare(self.x_val), self.y_val
+
+
+def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator[Batch]:
+    """One epoch: batches of nearly equal size, each with the samples' next view.
+
+    The order of samples and views depends on the seed alone, so that methods are paired.
+    """
+    (inputs, labels), recipe = task.pool, task.training
+    train = len(task.dataset.train)
+    order = torch.randperm(len(labels), generator=streams["order"])[:train]
+    for i in order.tensor_split(math.ceil(train / recipe.batch_size)):
+        i = i.to(inputs.device)
+        x, y = inputs[i].to(task.device), labels[i].to(task.device)
+        if task.views is None:
+            x_aug, y_aug = x, F.one_hot(y, task.dataset.classes).float()
+        else:
+            view = (epoch + seed + i) % len(task.views.inputs)
+            x_aug = task.views.inputs[view, i].to(task.device)
+            y_aug = task.views.labels[view, i].to(task.device)
+        n = len(validation[1])
+        size = n if recipe.validation_batch == "all" else min(n, recipe.validation_batch)
+        j = torch.randperm(n, generator=streams["validation"])[:size].to(task.device)
+        yield Batch(x, y, x_aug, y_aug, validation[0][j], validation[1][j])
+
+
+class Diagnostics:
+    """Means over all training steps of what the refiner did."""
+
+    def __init__(self):
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, refined: Refined, y_aug: Tensor) -> None:
+        weights, labels, pi = refined.weights, refined.labels, refined.inner_products
+        step = {
+            "kept": weights.sum().square()
+            / (len(weights) * weights.square().sum()).clamp_min(1e-30),
+            "relabelled": (labels.argmax(1) != y_aug.argmax(1)).float().mean(),
+            "agreement": (pi.argmax(1) == y_aug.argmax(1)).float().mean(),
+            "mean_abs_pi": pi.abs().mean(),
+            "reliability": refined.reliability,
+            "entropy": entropy(labels).mean(),
+            "steps": torch.ones((), device=pi.device),
+        }
+        for name, value in step.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
+
+    def means(self) -> dict[str, float]:
+        steps = self.sums["steps"]
+        return {n: float(s / steps) for n, s in self.sums.items() if n != "steps"}
+
+
+def _on(device: torch.device, split) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(split.inputs).to(device), torch.from_numpy(split.labels).to(device)

@@ -1,0 +1,113 @@
+"""What the controls keep of SAFLEX and what they take away."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from replication import refiners
+from replication.refiners.controls import entropy, smooth
+from replication.settings import Refiner, Saflex
+
+CALIBRATED = {
+    "beta": 3.0,
+    "temperature": 1.0,
+    "gumbel": 0.0,
+    "weight_rule": "gate",
+    "centre": True,
+    "normalise": True,
+    "unit_scale": True,
+    "shrink": True,
+    "optimizer_aware": True,
+}
+
+
+@pytest.fixture
+def problem():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+    x = torch.randn(30, 5)
+    y = torch.nn.functional.one_hot(torch.randint(0, 4, (30,)), 4).float()
+    return model, x, y, (torch.randn(20, 5), torch.randint(0, 4, (20,)))
+
+
+def refine(kind, problem, **changes):
+    model, x, y, validation = problem
+    saflex = None if kind == "none" else Saflex(**(CALIBRATED | changes))
+    settings = Refiner(kind=kind, saflex=saflex)
+    generator = torch.Generator().manual_seed(1)
+    build = refiners.build(settings, model, torch.optim.Adam(model.parameters()), generator)
+    return build(x, y, validation)
+
+
+def test_none_passes_labels_through_with_equal_weights(problem):
+    refined = refine("none", problem)
+    assert torch.equal(refined.labels, problem[2])
+    assert torch.allclose(refined.weights, torch.full((30,), 1 / 30))
+    assert refined.logits.requires_grad
+
+
+def test_validation_passes_leave_batch_norm_alone(problem):
+    model, x, _, _ = problem
+    plain = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+    plain.load_state_dict(model.state_dict())
+    plain(x)
+    refine("saflex", problem)
+    for ours, once in zip(model.buffers(), plain.buffers(), strict=True):
+        assert torch.allclose(ours.float(), once.float(), atol=1e-6)
+
+
+def test_permuted_keeps_the_numbers_and_loses_the_samples(problem):
+    true, permuted = refine("saflex", problem), refine("permuted", problem)
+    ours, theirs = true.inner_products, permuted.inner_products
+    assert torch.allclose(ours.flatten().sort()[0], theirs.flatten().sort()[0], atol=1e-6)
+    assert torch.allclose(ours.sum(1).sort()[0], theirs.sum(1).sort()[0], atol=1e-4)
+    assert (ours - theirs).abs().mean() > 0.1 * ours.abs().mean()
+    assert permuted.weights.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_permuted_pi_is_independent_of_the_upstream_label():
+    """Over many draws the mean inner product of the upstream label is the overall mean."""
+    from replication.refiners.controls import Permuted
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.eye(4).repeat(8, 1)
+    informative = labels.clone()
+
+    class Fixed:
+        solution = {"beta": 0.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "all"}
+
+        def __call__(self, *_):
+            from saflex import Refined
+
+            return Refined(None, None, informative, None, None)
+
+    permuted = Permuted(Fixed(), generator)
+    draws = [permuted(None, labels, None).inner_products for _ in range(300)]
+    hits = [(pi * labels).sum(1).mean() for pi in draws]
+    assert torch.stack(hits).mean().item() == pytest.approx(0.25, abs=0.02)
+
+
+def test_smoothing_has_saflex_entropy_and_equal_weights(problem):
+    true, control = refine("saflex", problem), refine("smoothing", problem)
+    ours, theirs = entropy(true.labels).mean(), entropy(control.labels).mean()
+    assert theirs.item() == pytest.approx(ours.item(), abs=1e-4)
+    assert (control.labels.argmax(1) == problem[2].argmax(1)).all()
+    assert torch.allclose(control.weights, torch.full((30,), 1 / 30))
+
+
+@given(st.integers(2, 12), st.floats(0, 1), st.integers(0, 99))
+def test_smooth_reaches_every_reachable_entropy(classes, share, seed):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.rand(7, classes, generator=generator).softmax(1)
+    now, most = entropy(labels).mean(), torch.tensor(float(classes)).log()
+    target = now + share * (most - now)
+    smoothed = smooth(labels, target)
+    assert torch.allclose(smoothed.sum(1), torch.ones(7), atol=1e-5)
+    assert entropy(smoothed).mean().item() == pytest.approx(target.item(), abs=1e-3)
+
+
+def test_smooth_leaves_labels_that_are_softer_already():
+    labels = torch.full((3, 4), 0.25)
+    assert torch.allclose(smooth(labels, torch.tensor(0.1)), labels, atol=1e-6)

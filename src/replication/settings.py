@@ -4,6 +4,7 @@
 """
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,7 +42,17 @@ class Mixing(Strict):
     alpha: Positive
 
 
-Upstream = Annotated[Identity | RandAugment | TrivialAugment | Mixing, Field(discriminator="kind")]
+class TabularCutMix(Strict):
+    kind: Literal["tabular-cutmix"]
+    probability: Share
+    share: Share | None = None
+    alpha: Positive = 1.0
+    labels: Literal["hard", "mixed"]
+
+
+Upstream = Annotated[
+    Identity | RandAugment | TrivialAugment | Mixing | TabularCutMix, Field(discriminator="kind")
+]
 
 
 class Saflex(Strict):
@@ -92,26 +103,72 @@ class MedMNIST(Strict):
     kind: Literal["medmnist"]
 
 
-DataSource = Annotated[Digits | MedMNIST, Field(discriminator="kind")]
+class Table(Strict):
+    """One of the paper's tables, read as replication.data.tabular.TABLES says."""
+
+    kind: Literal["table"]
+
+
+class CSV(Strict):
+    """Any CSV with a header."""
+
+    kind: Literal["csv"]
+    file: str
+    target: str
+    separator: str = ","
+    categorical: list[str] = []
+    dropped: list[str] = []
+
+
+DataSource = Annotated[Digits | MedMNIST | Table | CSV, Field(discriminator="kind")]
 
 
 class ResNet(Strict):
     kind: Literal["resnet"]
+    learning_rate: Positive
     width: Count
     blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] = [2, 2, 2, 2]
 
 
-Model = Annotated[ResNet, Field()]
+class MLP(Strict):
+    kind: Literal["mlp"]
+    learning_rate: Positive
+    hidden: list[Count]
+    dropout: Share
+    batch_norm: bool
+    encoding: Literal["embedding", "one-hot"]
+    embedding_dim: Count
+
+
+class SAINT(Strict):
+    kind: Literal["saint"]
+    learning_rate: Positive
+    dim: Count
+    depth: Count
+    heads: Count
+    dropout: Share
+    row_attention: bool
+
+
+class Trees(Strict):
+    """scikit-learn's histogram gradient boosting, trained without upstream or refiner."""
+
+    kind: Literal["trees"]
+    iterations: Count
+
+
+Model = Annotated[ResNet | MLP | SAINT | Trees, Field(discriminator="kind")]
 
 
 class Training(Strict):
     epochs: Count
     batch_size: Count
     validation_batch: Count | Literal["all"]
-    learning_rate: Positive
+    validation_sampling: Literal["uniform", "balanced"]
     weight_decay: NonNegative
     drops: list[Share]
     select: Literal["last", "best"]
+    patience: Count | None
     device: Literal["auto", "cpu", "cuda"]
     jobs: Count
     threads: Count
@@ -122,6 +179,7 @@ class Grid(Strict):
 
     datasets: list[str]
     models: list[str]
+    clean_models: list[str]
     upstreams: list[str]
     batches: list[Literal["augmented", "clean-augmented"]]
     refiners: list[str]
@@ -140,6 +198,7 @@ class Run(Strict):
     folder: str
     downloads: list[str]
     images: Grid
+    tabular: Grid
     toy: Toy
 
 
@@ -157,6 +216,7 @@ class Settings(Strict):
             for key, defined in (
                 ("datasets", self.datasets),
                 ("models", self.models),
+                ("clean_models", self.models),
                 ("upstreams", self.upstreams),
                 ("refiners", self.refiners),
                 ("clean_refiners", self.refiners),
@@ -167,10 +227,15 @@ class Settings(Strict):
                             f"run.{family}.{key}: {name!r} is not defined; "
                             f"one of {', '.join(defined)} is expected"
                         )
+            if trees := [m for m in grid.models if self.models[m].kind == "trees"]:
+                raise ValueError(
+                    f"run.{family}.models: {trees[0]!r} is trained without augmentation only; "
+                    f"name it in run.{family}.clean_models"
+                )
         return self
 
 
-FAMILIES = ("images",)
+FAMILIES = ("images", "tabular")
 
 
 class SettingsError(SystemExit):
@@ -225,23 +290,23 @@ def expected_cells(settings: Settings) -> list[dict[str, str]]:
     cells = []
     for family in FAMILIES:
         grid = getattr(settings.run, family)
-        for dataset in grid.datasets:
-            for model in grid.models:
-                methods = [("none", "clean", r) for r in grid.clean_refiners] + [
-                    (u, b, r) for u in grid.upstreams for b in grid.batches for r in grid.refiners
-                ]
-                cells += [
-                    {
-                        "profile": settings.run.name,
-                        "family": family,
-                        "dataset": dataset,
-                        "model": model,
-                        "upstream": upstream,
-                        "batch": batch,
-                        "refiner": refiner,
-                    }
-                    for upstream, batch, refiner in methods
-                ]
+        methods = [
+            *product(grid.clean_models, ["none"], ["clean"], grid.clean_refiners),
+            *product(grid.models, grid.upstreams, grid.batches, grid.refiners),
+        ]
+        cells += [
+            {
+                "profile": settings.run.name,
+                "family": family,
+                "dataset": dataset,
+                "model": model,
+                "upstream": upstream,
+                "batch": batch,
+                "refiner": refiner,
+            }
+            for dataset in grid.datasets
+            for model, upstream, batch, refiner in methods
+        ]
     return cells
 
 

@@ -17,10 +17,11 @@ RECIPE = Training(
     epochs=4,
     batch_size=10,
     validation_batch=8,
-    learning_rate=0.01,
+    validation_sampling="uniform",
     weight_decay=0.0,
     drops=[0.5],
     select="last",
+    patience=None,
     device="cpu",
     jobs=1,
     threads=1,
@@ -49,8 +50,9 @@ def task(refiner=SAFLEX, recipe=RECIPE, clean=True, **changes):
             dataset=data,
             pool=(inputs, labels),
             views=views,
+            upstream=None,
             clean=clean,
-            model=ResNet(kind="resnet", width=2),
+            model=ResNet(kind="resnet", learning_rate=0.01, width=2),
             refiner=refiner,
             training=recipe,
             device=torch.device("cpu"),
@@ -163,9 +165,30 @@ def test_train_plus_validation_takes_the_same_number_of_steps():
 
 
 def test_a_loss_that_is_not_finite_names_the_epoch(tmp_path):
-    recipe = RECIPE.model_copy(update={"learning_rate": 1e30})
+    work = task(Refiner(kind="none"), model=ResNet(kind="resnet", learning_rate=1e30, width=2))
     with pytest.raises(FloatingPointError, match=r"seed 0, epoch \d: .*not finite.*learning_rate"):
-        train(task(Refiner(kind="none"), recipe), 0, checkpoints(tmp_path), nothing)
+        train(work, 0, checkpoints(tmp_path), nothing)
+
+
+def test_patience_stops_and_keeps_the_best_epoch(tmp_path):
+    recipe = RECIPE.model_copy(update={"select": "best", "patience": 1, "epochs": 40, "drops": []})
+    ticks = []
+    stopped = train(task(recipe=recipe), 0, checkpoints(tmp_path / "a"), lambda: ticks.append(1))
+    assert len(ticks) == 40
+    assert stopped["epoch"] < 40
+    short = recipe.model_copy(update={"epochs": stopped["epoch"] + 1, "patience": None})
+    assert train(task(recipe=short), 0, checkpoints(tmp_path / "b"), nothing) == stopped
+
+
+def test_balanced_validation_batches_hold_as_many_of_each_class():
+    labels = torch.tensor([0] * 97 + [1] * 3)
+    recipe = RECIPE.model_copy(update={"validation_sampling": "balanced", "validation_batch": 20})
+    generator = torch.Generator().manual_seed(0)
+    drawn = supervised._validation_batch(labels, recipe, generator)
+    assert labels[drawn].bincount().tolist() == [10, 10]
+    uniform = recipe.model_copy(update={"validation_sampling": "uniform"})
+    drawn = supervised._validation_batch(labels, uniform, generator)
+    assert len(drawn.unique()) == 20
 
 
 def test_a_step_without_any_kept_sample_changes_nothing_by_the_augmented_loss():

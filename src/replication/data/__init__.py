@@ -8,8 +8,11 @@ from replication.settings import DataSource
 __all__ = ["Dataset", "Split", "load"]
 
 
-def load(name: str, source: DataSource, folder: Path | str) -> Dataset:
-    """The data set `name` from `folder/name/`, read as its settings say."""
+def load(name: str, source: DataSource, folder: Path | str, seed: int) -> Dataset:
+    """The data set `name` from `folder/name/`, read as its settings say.
+
+    seed: draws the splits of tables, which have no published ones; images do not depend on it.
+    """
     place = Path(folder) / name
     match source.kind:
         case "digits":
@@ -20,3 +23,19 @@ def load(name: str, source: DataSource, folder: Path | str) -> Dataset:
             from replication.data.medmnist import medmnist
 
             return medmnist(name, place)
+        case "table":
+            from replication.data.tabular import SOURCES
+            from replication.data.tabular import load as load_table
+
+            return load_table(name, place / SOURCES[name].file, seed)
+        case "csv":
+            from replication.data.tabular import load_csv
+
+            return load_csv(
+                place / source.file,
+                source.target,
+                source.separator,
+                tuple(source.categorical),
+                tuple(source.dropped),
+                seed,
+            )

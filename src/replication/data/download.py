@@ -31,6 +31,10 @@ def source(name: str) -> Source:
     """Where the data set `name` comes from. KeyError for a set that is not downloaded."""
     from medmnist import INFO
 
+    from replication.data.tabular import SOURCES
+
+    if table := SOURCES.get(name):
+        return Source(table.file, table.address, table.md5, table.publisher, "tabular")
     info = INFO[name]
     return Source(f"{name}.npz", info["url"], info["MD5"], info["license"], "medmnist")
 

@@ -14,3 +14,10 @@ def build(settings: Model, dataset: Dataset) -> nn.Module:
 
             channels = dataset.train.inputs.shape[1]
             return ResNet(channels, dataset.classes, settings.width, tuple(settings.blocks))
+        case "mlp":
+            from replication.models.mlp import MLP as network
+        case "saint":
+            from replication.models.saint import SAINT as network
+    features = dataset.train.inputs.shape[1]
+    options = settings.model_dump(exclude={"kind", "learning_rate"})
+    return network(features, dataset.classes, dataset.cardinalities, **options)

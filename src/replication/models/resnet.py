@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: (B, inputs, H, W) -> (B, outputs, H/s, W/s), s stride."""
+    """Two 3x3 convolutions and a shortcut: (B, inputs, H, W) -> (B, outputs, H/s, W/s)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()

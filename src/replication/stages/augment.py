@@ -29,8 +29,9 @@ def main() -> None:
 
     from replication import data, upstream
 
+    torch.set_num_threads(1)  # small operations; more threads cost more than they bring
     run = everything.run
-    dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder)
+    dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder, 0)
     wanted = everything.upstreams[arguments.upstream].model_dump()
     augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
 

@@ -43,15 +43,13 @@ def main() -> None:
 
 def _train_all(work, name: str) -> list[dict]:
     """Every seed's result, trained `jobs` at a time, each in a process of its own."""
-    done = [work.checkpoints.finished(seed) for seed in range(work.seeds)]
+    done = [work.checkpoints.finished(seed) for seed in range(work.grid.seeds)]
     left = [seed for seed, result in enumerate(done) if result is None]
-    context = multiprocessing.get_context("spawn" if work.task.device.type == "cuda" else "fork")
+    context = multiprocessing.get_context("spawn" if work.device.type == "cuda" else "fork")
     ticks = context.SimpleQueue()
-    epochs = work.task.training.epochs
+    epochs, jobs = work.grid.training.epochs, min(work.grid.training.jobs, max(len(left), 1))
     with (
-        ProcessPoolExecutor(
-            min(work.task.training.jobs, max(len(left), 1)), context, _start, (work, ticks)
-        ) as pool,
+        ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
         tqdm(total=len(left) * epochs, desc=name, unit="epoch", mininterval=1) as bar,
     ):
         futures = {seed: pool.submit(_train_one, seed) for seed in left}
@@ -69,21 +67,19 @@ def _start(work, ticks) -> None:
     global _work, _ticks
     import torch
 
-    torch.set_num_threads(work.task.training.threads)
+    torch.set_num_threads(work.grid.training.threads)
     _work, _ticks = work, ticks
 
 
 def _train_one(seed: int) -> dict:
-    from replication.training.supervised import train
-
-    return train(_work.task, seed, _work.checkpoints, lambda: _ticks.put(None))
+    return _work.train(seed, lambda: _ticks.put(None))
 
 
 def _provenance(work, seconds: float) -> dict:
     import numpy
     import torch
 
-    device = work.task.device
+    device = work.device
     named = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     return {
         "seconds": round(seconds, 1),

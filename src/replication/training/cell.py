@@ -2,7 +2,8 @@
 
 import hashlib
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,75 +11,109 @@ import torch
 from torch import Tensor
 
 from replication import data, settings
+from replication.training import supervised, trees
 from replication.training.checkpoints import Checkpoints
 from replication.training.supervised import Task, Views
+from replication.upstream.cutmix_tabular import TabularCutMix
 
 CODE = Path(__file__).parents[1]
+VIEWS = Path("data/views")
 
 
 @dataclass(frozen=True)
 class Cell:
+    """One (data set, model, method) of the grid and where its seeds in progress are kept."""
+
     cell: dict[str, str]
-    settings: dict
-    files: dict[str, str]
-    seeds: int
-    task: Task
+    everything: settings.Settings
     checkpoints: Checkpoints
+    files: dict[str, str]
 
     @classmethod
-    def of(cls, everything: settings.Settings, cell: dict[str, str], checkpoints: Path) -> "Cell":
-        """The cell's data loaded and its settings gathered from params.yaml."""
-        run = everything.run
-        grid = getattr(run, cell["family"])
-        parts = {
-            "dataset": everything.datasets[cell["dataset"]],
-            "model": everything.models[cell["model"]],
-            "upstream": everything.upstreams[cell["upstream"]],
-            "refiner": everything.refiners[cell["refiner"]],
-            "training": grid.training,
+    def of(cls, everything: settings.Settings, cell: dict[str, str], root: Path) -> "Cell":
+        work = cls(
+            cell, everything, None, _checksums(Path(everything.run.folder) / cell["dataset"])
+        )
+        identity = {"cell": cell, "settings": work.settings(), "files": work.files, "code": _code()}
+        return replace(work, checkpoints=Checkpoints(root, identity))
+
+    @property
+    def grid(self) -> settings.Grid:
+        return getattr(self.everything.run, self.cell["family"])
+
+    @property
+    def device(self) -> torch.device:
+        return _device(self.grid.training.device)
+
+    def parts(self) -> dict:
+        """The settings that the cell's figures depend on, by name."""
+        every, cell = self.everything, self.cell
+        return {
+            "dataset": every.datasets[cell["dataset"]],
+            "model": every.models[cell["model"]],
+            "upstream": every.upstreams[cell["upstream"]],
+            "refiner": every.refiners[cell["refiner"]],
+            "training": self.grid.training,
         }
-        dataset = data.load(cell["dataset"], parts["dataset"], run.folder)
-        device = _device(grid.training.device)
-        views = Path("data/views") / "-".join(cell[k] for k in ("profile", "dataset", "upstream"))
-        splits = ["train"]
-        if parts["refiner"].train_on_validation:
-            splits.append("validation")
-        sources = [getattr(dataset, split) for split in splits]
+
+    def settings(self) -> dict:
+        return {k: v.model_dump(mode="json") for k, v in self.parts().items()}
+
+    def dataset(self, seed: int) -> data.Dataset:
+        name = self.cell["dataset"]
+        return data.load(name, self.parts()["dataset"], self.everything.run.folder, seed)
+
+    def train(self, seed: int, tick: Callable[[], None]) -> dict:
+        """One seed's metrics."""
+        parts, dataset = self.parts(), self.dataset(seed)
+        model, refiner = parts["model"], parts["refiner"]
+        if model.kind == "trees":
+            result = trees.train(model, dataset, refiner.train_on_validation, seed)
+            self.checkpoints.finish(seed, result)
+            return result
+        splits = ["train"] + ["validation"] * refiner.train_on_validation
         pool = tuple(
-            torch.from_numpy(np.concatenate([getattr(s, field) for s in sources]))
+            torch.from_numpy(np.concatenate([getattr(getattr(dataset, s), field) for s in splits]))
             for field in ("inputs", "labels")
         )
+        views = drawn = None
+        if parts["upstream"].kind != "none":
+            if self.cell["family"] == "images":
+                key = "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
+                views = _views(VIEWS / key, splits)
+            else:
+                options = parts["upstream"].model_dump(exclude={"kind"})
+                drawn = TabularCutMix(dataset.classes, **options)
         task = Task(
             dataset=dataset,
             pool=pool,
-            views=None if cell["batch"] == "clean" else _views(views, splits),
-            clean=cell["batch"] == "clean-augmented",
-            model=parts["model"],
-            refiner=parts["refiner"],
-            training=grid.training,
-            device=device,
-            prepare=images,
+            views=views,
+            upstream=drawn,
+            clean=self.cell["batch"] == "clean-augmented",
+            model=model,
+            refiner=refiner,
+            training=parts["training"],
+            device=self.device,
+            prepare=images if self.cell["family"] == "images" else Tensor.float,
         )
-        gathered = {k: v.model_dump(mode="json") for k, v in parts.items()}
-        files = _checksums(Path(run.folder) / cell["dataset"])
-        identity = {"cell": cell, "settings": gathered, "files": files, "code": _code()}
-        return cls(cell, gathered, files, grid.seeds, task, Checkpoints(checkpoints, identity))
+        return supervised.train(task, seed, self.checkpoints, tick)
 
     def result(self, seeds: list[dict]) -> dict:
         """The cell's result file."""
         names = [k for k, v in seeds[0].items() if isinstance(v, float)]
         values = {name: [seed[name] for seed in seeds] for name in names}
-        dataset = self.task.dataset
+        dataset = self.dataset(seed=0)
+        tabular = self.cell["family"] == "tabular"
         return {
             "cell": self.cell,
-            "settings": self.settings,
+            "settings": self.settings(),
             "data": {
                 "files": self.files,
                 "train": len(dataset.train),
                 "validation": len(dataset.validation),
                 "test": len(dataset.test),
             },
-            "metric": "accuracy",
+            "metric": "auroc" if tabular and dataset.classes == 2 else "accuracy",
             "metrics": {
                 name: {
                     "mean": statistics.fmean(column),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from torch import Tensor, nn
 
 BATCH = 1024
@@ -20,19 +20,23 @@ def predict(model: nn.Module, inputs: Tensor, prepare) -> np.ndarray:
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """accuracy, auroc and loss (nats) of probabilities (n, K) against labels (n,).
+    """accuracy, auroc, average precision and loss (nats) of probabilities (n, K), labels (n,).
 
     auroc: of the last class for two classes, else the mean over classes of one against the rest,
-    as MedMNIST's evaluator has it; classes without both kinds of samples are left out.
+    as MedMNIST's evaluator has it; average_precision likewise. Classes without both kinds of
+    samples are left out; where none has both, 0.5 and the share of the last class stand.
     """
     classes = probabilities.shape[1]
-    aucs = [
-        roc_auc_score(labels == k, probabilities[:, k])
+    scored = [
+        (labels == k, probabilities[:, k])
         for k in ([1] if classes == 2 else range(classes))
         if 0 < (labels == k).sum() < len(labels)
     ]
+    aucs = [roc_auc_score(*pair) for pair in scored]
+    precisions = [average_precision_score(*pair) for pair in scored]
     return {
         "accuracy": float((probabilities.argmax(1) == labels).mean()),
         "auroc": float(np.mean(aucs)) if aucs else 0.5,
+        "average_precision": float(np.mean(precisions or [(labels == classes - 1).mean()])),
         "loss": float(log_loss(labels, probabilities, labels=range(classes))),
     }

@@ -22,6 +22,9 @@ SAVE_EVERY = 30.0  # seconds between checkpoints of a seed in progress
 STREAMS = ("order", "views", "validation", "refiner")
 
 
+Upstream = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+
+
 @dataclass(frozen=True)
 class Views:
     """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K)."""
@@ -32,9 +35,10 @@ class Views:
 
 @dataclass(frozen=True)
 class Task:
-    """One cell's training problem on one device.
+    """One seed's training problem on one device.
 
-    views: None where the clean samples themselves are trained on.
+    views, upstream: augmentations stored beforehand or drawn in each step; both None where the
+        clean samples themselves are trained on.
     pool: what is trained on, (inputs, labels); larger than the training split for the control that
         trains on validation samples too, in the same number of steps.
     prepare: from stored inputs to what the model takes.
@@ -43,6 +47,7 @@ class Task:
     dataset: Dataset
     pool: tuple[Tensor, Tensor]
     views: Views | None
+    upstream: Upstream | None
     clean: bool
     model: Model
     refiner: Refiner
@@ -59,8 +64,8 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     recipe, device = task.training, task.device
     torch.manual_seed(seed)
     model = models.build(task.model, task.dataset).to(device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    optimizer = torch.optim.AdamW(
+        model.parameters(), task.model.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     drops = [math.ceil(share * recipe.epochs) for share in recipe.drops]
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, gamma=0.1)
@@ -72,6 +77,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     diagnostics = Diagnostics()
     best, first = {"score": -math.inf, "epoch": 0, "model": None}, 0
     validation = _on(device, task.dataset.validation)
+    select_best = recipe.select == "best" and not task.refiner.train_on_validation
 
     if state := checkpoints.restore(seed, device):
         first, best = state["epoch"], state["best"]
@@ -105,11 +111,15 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
                 f"seed {seed}, epoch {epoch + 1}: the training loss is not finite; "
                 "lower learning_rate or the refiner's beta"
             )
-        if recipe.select == "best":
+        if select_best:
             now = score(predict(model, validation[0], task.prepare), validation[1].cpu().numpy())
             if now["auroc"] > best["score"]:
                 weights = copy.deepcopy(model.state_dict())
                 best = {"score": now["auroc"], "epoch": epoch + 1, "model": weights}
+            if recipe.patience and epoch + 1 - best["epoch"] >= recipe.patience:
+                for _ in range(epoch, recipe.epochs):
+                    tick()
+                break
         if time.monotonic() - saved > SAVE_EVERY and epoch + 1 < recipe.epochs:
             checkpoints.save(
                 seed,
@@ -164,16 +174,33 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
     for i in order.tensor_split(math.ceil(train / recipe.batch_size)):
         i = i.to(inputs.device)
         x, y = inputs[i].to(task.device), labels[i].to(task.device)
-        if task.views is None:
+        if task.upstream is not None:
+            x_aug, y_aug = task.upstream(x, y, streams["views"])
+        elif task.views is None:
             x_aug, y_aug = x, F.one_hot(y, task.dataset.classes).float()
         else:
             view = (epoch + seed + i) % len(task.views.inputs)
             x_aug = task.views.inputs[view, i].to(task.device)
             y_aug = task.views.labels[view, i].to(task.device)
-        n = len(validation[1])
-        size = n if recipe.validation_batch == "all" else min(n, recipe.validation_batch)
-        j = torch.randperm(n, generator=streams["validation"])[:size].to(task.device)
+        j = _validation_batch(validation[1], recipe, streams["validation"])
         yield Batch(x, y, x_aug, y_aug, validation[0][j], validation[1][j])
+
+
+def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generator) -> Tensor:
+    """Indices of the samples whose loss is differentiated, in random order.
+
+    uniform: drawn without replacement. balanced: as many of each class, with replacement, so that
+    the gradient of a skewed set is not one of its commonest class alone.
+    """
+    n = len(labels)
+    size = n if recipe.validation_batch == "all" else min(n, recipe.validation_batch)
+    order = torch.randperm(n, generator=generator).to(labels.device)
+    if recipe.validation_sampling == "uniform":
+        return order[:size]
+    members = [order[labels[order] == k] for k in labels.unique()]
+    share = math.ceil(size / len(members))
+    drawn = torch.cat([m.repeat(math.ceil(share / len(m)))[:share] for m in members])
+    return drawn[torch.randperm(len(drawn), generator=generator).to(labels.device)]
 
 
 class Diagnostics:

@@ -42,6 +42,16 @@ class Mixing(Strict):
     alpha: Positive
 
 
+class Crop(Strict):
+    kind: Literal["crop"]
+    sigma: Positive
+
+
+class PaddedCrop(Strict):
+    kind: Literal["padded-crop"]
+    padding: Count
+
+
 class TabularCutMix(Strict):
     kind: Literal["tabular-cutmix"]
     probability: Share
@@ -51,7 +61,8 @@ class TabularCutMix(Strict):
 
 
 Upstream = Annotated[
-    Identity | RandAugment | TrivialAugment | Mixing | TabularCutMix, Field(discriminator="kind")
+    Identity | RandAugment | TrivialAugment | Mixing | Crop | PaddedCrop | TabularCutMix,
+    Field(discriminator="kind"),
 ]
 
 
@@ -81,14 +92,17 @@ class Saflex(Strict):
 class Refiner(Strict):
     """What happens to augmented samples; `saflex` where a reading is used or imitated."""
 
-    kind: Literal["none", "saflex", "permuted", "smoothing"]
+    kind: Literal["none", "saflex", "permuted", "smoothing", "soft-augmentation"]
     saflex: Saflex | None = None
+    power: Positive | None = None
     train_on_validation: bool = False
 
     @model_validator(mode="after")
     def _reading_where_needed(self):
-        if (self.kind == "none") != (self.saflex is None):
-            raise ValueError(f"kind {self.kind} {'takes no' if self.saflex else 'needs a'} saflex:")
+        soft = self.kind == "soft-augmentation"
+        for key, needed in (("saflex", self.kind != "none" and not soft), ("power", soft)):
+            if needed != (getattr(self, key) is not None):
+                raise ValueError(f"kind {self.kind} {'needs a' if needed else 'takes no'} {key}:")
         return self
 
 
@@ -227,6 +241,15 @@ class Settings(Strict):
                             f"run.{family}.{key}: {name!r} is not defined; "
                             f"one of {', '.join(defined)} is expected"
                         )
+            uncropped = [
+                u for u in grid.upstreams if self.upstreams[u].kind not in ("crop", "padded-crop")
+            ]
+            soft = [r for r in grid.refiners if self.refiners[r].kind == "soft-augmentation"]
+            if soft and uncropped:
+                raise ValueError(
+                    f"run.{family}.refiners: {soft[0]!r} needs upstreams that crop; "
+                    f"{uncropped[0]!r} does not"
+                )
             if trees := [m for m in grid.models if self.models[m].kind == "trees"]:
                 raise ValueError(
                     f"run.{family}.models: {trees[0]!r} is trained without augmentation only; "

@@ -18,7 +18,7 @@ class Permuted:
     def __init__(self, refiner: Saflex, generator: torch.Generator):
         self.refiner, self.generator = refiner, generator
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation) -> saflex.Refined:
+    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
         refined = self.refiner(x_aug, y_aug, validation)
         pi = refined.inner_products
         keys = torch.rand(pi.shape, generator=self.generator, device=pi.device)
@@ -33,7 +33,7 @@ class Smoothing:
     def __init__(self, refiner: Saflex):
         self.refiner = refiner
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation) -> saflex.Refined:
+    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
         refined = self.refiner(x_aug, y_aug, validation)
         labels = smooth(y_aug, entropy(refined.labels).mean())
         weights = torch.full_like(refined.weights, 1 / len(labels))

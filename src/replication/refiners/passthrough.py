@@ -10,7 +10,7 @@ class PassThrough:
     def __init__(self, model: nn.Module):
         self.model = model
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation) -> Refined:
+    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> Refined:
         logits = self.model(x_aug)
         weights = torch.full((len(y_aug),), 1 / len(y_aug), device=y_aug.device)
         return Refined(weights, y_aug, torch.zeros_like(y_aug), logits, weights.new_ones(()))

@@ -30,7 +30,7 @@ class Saflex:
             for k in ("beta", "temperature", "gumbel", "weight_rule", "slope", "keep_labels")
         }
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation) -> saflex.Refined:
+    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
         return self.refiner(x_aug, y_aug, lambda: self._losses(*validation), ride=True)
 
     def _losses(self, inputs: Tensor, labels: Tensor) -> Tensor | list[Tensor]:

@@ -1,7 +1,8 @@
 """`python -m replication.stages.augment --dataset D --upstream U --out FOLDER`: stored views.
 
 For train and validation split each: `<split>_inputs.npy` (V, n, C, H, W) uint8 and
-`<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation.
+`<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation, and for
+upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the image that is left.
 """
 
 import argparse
@@ -26,6 +27,7 @@ def main() -> None:
     everything = settings.load()
 
     import torch
+    import torch.nn.functional as F
 
     from replication import data, upstream
 
@@ -43,18 +45,29 @@ def main() -> None:
             generator = torch.Generator().manual_seed(number)
             inputs = torch.from_numpy(split.inputs)
             labels = torch.from_numpy(split.labels)
-            shape = (run.images.views, *inputs.shape)
-            views = np.lib.format.open_memmap(folder / f"{name}_inputs.npy", "w+", np.uint8, shape)
-            targets = np.lib.format.open_memmap(
-                folder / f"{name}_labels.npy", "w+", np.float32, (*shape[:2], dataset.classes)
-            )
+            shape = (run.images.views, len(labels))
+
+            def array(part, dtype, *rest, place=f"{folder}/{name}", shape=shape):
+                return np.lib.format.open_memmap(f"{place}_{part}.npy", "w+", dtype, shape + rest)
+
+            views = array("inputs", np.uint8, *inputs.shape[1:])
+            targets = array("labels", np.float32, dataset.classes)
+            crops = hasattr(augment, "augment")
+            visible = array("visible", np.float32) if crops else None
             for view in tqdm(range(run.images.views), desc=f"{arguments.upstream}, {name} views"):
                 for part in torch.randperm(len(labels), generator=generator).split(CHUNK):
-                    x, y = augment(inputs[part], labels[part], generator)
+                    if crops:
+                        x, left = augment.augment(inputs[part], generator)
+                        y = F.one_hot(labels[part], dataset.classes)
+                        visible[view, part.numpy()] = left.numpy()
+                    else:
+                        x, y = augment(inputs[part], labels[part], generator)
                     views[view, part.numpy()] = x.numpy()
                     targets[view, part.numpy()] = y.numpy()
             views.flush()
             targets.flush()
+            if crops:
+                visible.flush()
         shutil.rmtree(arguments.out, ignore_errors=True)
         folder.chmod(0o755)
         folder.rename(arguments.out)

@@ -132,11 +132,12 @@ def images(inputs: Tensor) -> Tensor:
 
 
 def _views(folder: Path, splits: list[str]) -> Views:
-    inputs, labels = (
-        [torch.from_numpy(np.load(folder / f"{split}_{part}.npy")) for split in splits]
-        for part in ("inputs", "labels")
-    )
-    return Views(torch.cat(inputs, 1), torch.cat(labels, 1))
+    def joined(part: str) -> Tensor:
+        arrays = [np.load(folder / f"{split}_{part}.npy") for split in splits]
+        return torch.from_numpy(np.concatenate(arrays, 1))
+
+    cropped = (folder / "train_visible.npy").exists()
+    return Views(joined("inputs"), joined("labels"), joined("visible") if cropped else None)
 
 
 def _device(wanted: str) -> torch.device:

@@ -27,10 +27,12 @@ Upstream = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Views:
-    """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K)."""
+    """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K), and for crops the visible
+    fraction of the image (V, n)."""
 
     inputs: Tensor
     labels: Tensor
+    visible: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     for epoch in range(first, recipe.epochs):
         total = torch.zeros((), device=device)
         for batch in _batches(task, validation, epoch, seed, streams):
-            refined = refiner(task.prepare(batch.x_aug), batch.y_aug, batch.validation(task))
+            x_aug, validation_batch = task.prepare(batch.x_aug), batch.validation(task)
+            refined = refiner(x_aug, batch.y_aug, validation_batch, batch.visible)
             loss = soft_cross_entropy(refined.logits, refined.labels, refined.weights)
             if task.clean:
                 loss = (loss + F.cross_entropy(model(task.prepare(batch.x)), batch.y)) / 2
@@ -158,6 +161,7 @@ class Batch:
     y_aug: Tensor
     x_val: Tensor
     y_val: Tensor
+    visible: Tensor | None
 
     def validation(self, task: Task) -> tuple[Tensor, Tensor]:
         return task.prepare(self.x_val), self.y_val
@@ -172,7 +176,7 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
     train = len(task.dataset.train)
     order = torch.randperm(len(labels), generator=streams["order"])[:train]
     for i in order.tensor_split(math.ceil(train / recipe.batch_size)):
-        i = i.to(inputs.device)
+        i, visible = i.to(inputs.device), None
         x, y = inputs[i].to(task.device), labels[i].to(task.device)
         if task.upstream is not None:
             x_aug, y_aug = task.upstream(x, y, streams["views"])
@@ -182,8 +186,10 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
             view = (epoch + seed + i) % len(task.views.inputs)
             x_aug = task.views.inputs[view, i].to(task.device)
             y_aug = task.views.labels[view, i].to(task.device)
+            if task.views.visible is not None:
+                visible = task.views.visible[view, i].to(task.device)
         j = _validation_batch(validation[1], recipe, streams["validation"])
-        yield Batch(x, y, x_aug, y_aug, validation[0][j], validation[1][j])
+        yield Batch(x, y, x_aug, y_aug, validation[0][j], validation[1][j], visible)
 
 
 def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,97 @@
+"""The look of the figures and how they are saved, byte for byte the same each time."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from replication.stages.files import replacing
+
+INK, MUTED, LINE, SHADE, SURFACE = "#1b1f24", "#6b7280", "#9aa1ab", "#e4e7eb", "#ffffff"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+PAGE = {
+    INK: "ink",
+    "#000000": "ink",
+    MUTED: "muted",
+    LINE: "line",
+    SHADE: "shade",
+    SURFACE: "surface",
+    BLUE: "blue",
+    ORANGE: "orange",
+    GREEN: "green",
+    PURPLE: "purple",
+}
+
+STYLE = {
+    "axes.edgecolor": LINE,
+    "axes.facecolor": SURFACE,
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.7,
+    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, PURPLE, MUTED]),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 9.5,
+    "figure.dpi": 100,
+    "figure.facecolor": SURFACE,
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "savefig.dpi": 200,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "saflex",
+    "text.color": INK,
+    "xtick.color": LINE,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": LINE,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Figures made and saved inside it have the report's look, whatever the user's settings are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
+    """<folder>/<name>.svg and .png; neither holds a date or a version."""
+    paths = []
+    for suffix, metadata in (
+        ("svg", dict.fromkeys(("Creator", "Date", "Format", "Type"))),
+        ("png", {"Software": None}),
+    ):
+        path = Path(folder) / f"{name}.{suffix}"
+        with style(), replacing(path) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)
+        paths.append(path)
+    return paths
+
+
+def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
+    """An SVG file as an element of a page, with ids of its own and a text that stands for it.
+
+    follow: colours become the page's variables of the names in PAGE, so that the figure follows a
+    dark scheme.
+    """
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    opening, rest = svg.split(">", 1)
+    opening = re.sub(r'\s(width|height|xmlns:xlink|xmlns|version)="[^"]*"', "", opening)
+    opening = opening.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"')
+    for colour, variable in PAGE.items() if follow else ():
+        rest = re.sub(rf"{colour}\b", f"var(--{variable})", rest, flags=re.IGNORECASE)
+    return f"{opening}>{rest}".strip()

@@ -1,0 +1,245 @@
+"""Frames laid out as tables of text: ours with intervals, the paper's beside them, and verdicts.
+
+Percent and percent points throughout; nothing of the paper's is ever put where ours belongs.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from replication.report.cells import KEYS, SETTING
+from replication.report.grid import Grid, Group
+from replication.report.methods import (
+    BASELINE,
+    METRICS,
+    UPSTREAMS,
+    VETOES,
+    rank,
+    refiner_label,
+    role,
+    setting_label,
+)
+from replication.report.reference import paper_difference, paper_results, signed
+from replication.report.statistics import settings_of
+from replication.report.tables import Table
+
+NOT_RUN = "not run"
+
+
+def results_grid(table: Table, frame: pd.DataFrame) -> Grid:
+    """Methods by data sets: ours, and under it the paper's where it has that data set."""
+    rows = frame[frame["table"] == table.number]
+    datasets = list(dict.fromkeys(rows["dataset"]))
+    metrics = rows.dropna(subset="metric").groupby("dataset")["metric"].first()
+    groups = []
+    for (model, upstream, batch), group in _sorted(rows, ["model", "upstream", "batch"]):
+        lines = []
+        for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
+            cells = group[group["refiner"] == refiner].set_index("dataset")
+            texts = [_ours(cells.loc[d]) if d in cells.index else "" for d in datasets]
+            lines.append((refiner_label(refiner, upstream), texts))
+        several = rows["model"].nunique() > 1
+        groups.append(Group(_join(model if several else "", setting_label(upstream, batch)), lines))
+    columns = [_small(name, METRICS.get(m := metrics.get(name, ""), m)) for name in datasets]
+    return Grid(
+        name=f"{table.name}-results",
+        title=f"{table.caption}: test score, percent",
+        columns=["Method", *columns],
+        groups=groups,
+        notes=_notes(rows) if groups else [absent(table)],
+    )
+
+
+def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
+    """Refiner minus upstream alone, seed by seed, the paper's beside it, and the verdict."""
+    rows = frame[frame["table"] == table.number]
+    columns = ["Method", "Minus upstream, verdict", "The paper's"]
+    groups = []
+    for setting in settings_of(rows):
+        group = rows[(rows[SETTING] == list(setting)).all(axis=1)]
+        refined = group[group["refiner"] != BASELINE]
+        alone = group[group["refiner"] == BASELINE]
+        lines = []
+        for row in sorted(refined.to_dict("records"), key=lambda r: rank("refiner", r["refiner"])):
+            tested = row["role"] == "reading"
+            against = [_gain(row, f"against_{c}") if tested else "" for c in VETOES]
+            gain = _gain(row, "difference")
+            if tested and row["verdict"] != NOT_RUN:
+                gain = f"{gain}\n{row['verdict']}"
+            paper = paper_difference(table.number, {key: row[key] for key in KEYS})
+            cells = [gain, str(paper or ""), *against]
+            lines.append((refiner_label(row["refiner"]), cells))
+        if lines:
+            groups.append(Group(_heading(setting, alone), lines))
+    return Grid(
+        name=f"{table.name}-differences",
+        title=f"{table.caption}: difference to the upstream alone, points [95 % interval]",
+        columns=[*columns, *(f"Minus {control}" for control in VETOES)],
+        groups=groups,
+        notes=[] if groups else [absent(table)],
+    )
+
+
+def glance_grid(frame: pd.DataFrame) -> Grid:
+    """One row per setting: the readings of SAFLEX and the controls that put them to the test."""
+    rows = frame[frame["upstream"] != "none"]
+    readings = sorted(
+        set(rows[rows["role"] == "reading"]["refiner"]), key=lambda r: rank("refiner", r)
+    )
+    groups: dict[str, list] = {}
+    for setting in settings_of(rows):
+        group = rows[(rows[SETTING] == list(setting)).all(axis=1)].drop_duplicates(KEYS)
+        cells = {row["refiner"]: row for row in group.to_dict("records")}
+        texts = [_ours(cells[BASELINE], paper=False) if BASELINE in cells else ""]
+        for refiner in (*readings, *VETOES):
+            row = cells.get(refiner)
+            said = row["verdict"] if row and role(refiner) == "reading" else None
+            gain = _gain(row, "difference", brief=True) if row else ""
+            texts.append(gain if said in (None, NOT_RUN) else f"{gain}\n{said}")
+        read = next((cells[r] for r in readings if r in cells), None)
+        paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
+        _, dataset, model, upstream, batch = setting
+        lines = groups.setdefault(f"{dataset}, {model}", [])
+        lines.append((setting_label(upstream, batch), [*texts, str(paper or "")]))
+    return Grid(
+        name="glance",
+        title="At a glance: gain over the upstream alone, points ± 95 % interval",
+        columns=["Upstream, trained on", "Upstream alone"]
+        + [refiner_label(refiner) for refiner in (*readings, *VETOES)]
+        + ["The paper's gain"],
+        groups=[Group(heading, lines) for heading, lines in groups.items()],
+        notes=[] if groups else ["No cell of this profile has an upstream."],
+    )
+
+
+def diagnostics_grid(diagnostics: pd.DataFrame) -> Grid:
+    """What the refiner did to the augmented samples, mean over seeds."""
+    shares = {"kept": "Kept, %", "relabelled": "Relabelled, %", "agreement": "Agreement, %"}
+    sizes = {"mean_abs_pi": "Mean |Π|", "reliability": "Reliability", "entropy": "Entropy"}
+    present = {k: v for k, v in (shares | sizes).items() if k in diagnostics}
+    groups: dict[str, list] = {}
+    for row in diagnostics.to_dict("records") if present else []:
+        values = [(row[k] * 100, "%.1f") if k in shares else (row[k], "%.3g") for k in present]
+        texts = ["" if np.isnan(value) else form % value for value, form in values]
+        heading = (
+            f"{row['dataset']}, {row['model']} · {setting_label(row['upstream'], row['batch'])}"
+        )
+        groups.setdefault(heading, []).append((refiner_label(row["refiner"]), texts))
+    return Grid(
+        name="diagnostics",
+        title="What the refiner did",
+        columns=["Method", *present.values()],
+        groups=[Group(heading, lines) for heading, lines in groups.items()],
+        notes=[
+            "Kept: augmented samples with a weight above 0. Relabelled: the largest entry of the "
+            "soft label is another class than the upstream's. Agreement: the class with the "
+            "largest inner product is the upstream's. Reliability: correlation of the scores from "
+            "two halves of the validation batch. Entropy: of the soft labels, in nats."
+            if groups
+            else "Not run: no cell has recorded diagnostics. Run `dvc repro`."
+        ],
+    )
+
+
+def paper_grid(table: Table) -> Grid:
+    """The paper's own table: mean ± standard deviation, as printed there."""
+    rows = paper_results()
+    rows = rows[rows["table"] == table.number]
+    datasets = list(dict.fromkeys(rows["dataset"]))
+    groups = []
+    for model, group in rows.groupby("model", sort=False):
+        lines = []
+        for (upstream, refiner), method in group.groupby(["upstream", "refiner"], sort=False):
+            values = method.set_index("dataset")
+            name = UPSTREAMS.get(upstream, upstream)
+            known = {"none": "", "saflex": " + SAFLEX", "soft-augmentation": " + Soft-Augmentation"}
+            texts = [f"{values.loc[d, 'mean']:.2f} ± {values.loc[d, 'std']:.2f}" for d in datasets]
+            lines.append((name + known.get(refiner, f" + {refiner}"), texts))
+        groups.append(Group(model, lines))
+    return Grid(
+        name=f"{table.name}-paper",
+        title=f"As the paper reports it: Table {table.number}, mean ± standard deviation, percent",
+        columns=["Method", *datasets],
+        groups=groups,
+        notes=["These figures are the paper's (arXiv 2410.02512), not ours."],
+    )
+
+
+def absent(table: Table) -> str:
+    """What to print where a profile has no cell of a table."""
+    return (
+        "Not run: the active profile has no cell of this table. Point `run` in `params.yaml` at a "
+        f"profile with {', '.join(UPSTREAMS.get(u, u) for u in table.upstreams)} on "
+        f"{table.family} and type `dvc repro`."
+    )
+
+
+def _notes(rows: pd.DataFrame) -> list[str]:
+    models, missing = list(dict.fromkeys(rows["model"])), int((~rows["run"]).sum())
+    notes = [f"Model: {models[0]}."] if len(models) == 1 else []
+    seeds = sorted({int(n) for n in rows["n"].dropna()})
+    if seeds:
+        counted = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        notes.append(f"Ours: mean ± 95 % t-interval over {counted} seeds.")
+    if rows["paper_mean"].notna().any():
+        notes.append("The paper's: mean ± standard deviation.")
+    if missing:
+        notes.append(f"{missing} of {len(rows)} cells are not run; `dvc repro` runs them.")
+    return [" ".join(notes)] if notes else []
+
+
+def _sorted(rows: pd.DataFrame, keys: list[str]) -> Iterator:
+    groups = {key: group for key, group in rows.groupby(keys, sort=False)}
+    models = list(dict.fromkeys(rows["model"]))
+    order = sorted(
+        groups, key=lambda g: (models.index(g[0]), rank("upstream", g[1]), rank("batch", g[2]))
+    )
+    return ((key, groups[key]) for key in order)
+
+
+def _ours(row: dict | pd.Series, paper: bool = True) -> str:
+    if not row["run"]:
+        text = NOT_RUN
+    elif np.isnan(row["mean"]):
+        text = "undefined"
+    elif np.isnan(row["low"]):
+        text = f"{row['mean']:.2f} (one seed)"
+    else:
+        text = f"{row['mean']:.2f} ± {row['high'] - row['mean']:.2f}"
+    if paper and not np.isnan(row["paper_mean"]):
+        text += f"\npaper {row['paper_mean']:.2f} ± {row['paper_sd']:.2f}"
+    return text
+
+
+def _gain(row: dict, prefix: str, brief: bool = False) -> str:
+    gain, low, high = (row[f"{prefix}{end}"] for end in ("", "_low", "_high"))
+    if np.isnan(row[f"{prefix}_n"]):
+        return NOT_RUN
+    if np.isnan(gain):
+        return "undefined"
+    if np.isnan(low):
+        return f"{signed(gain)} (one seed)"
+    return signed(gain) + (
+        f" ± {high - gain:.2f}" if brief else f" [{signed(low)}, {signed(high)}]"
+    )
+
+
+def _heading(setting: tuple[str, ...], alone: pd.DataFrame) -> str:
+    _, dataset, model, upstream, batch = setting
+    parts = [f"{dataset}, {model} · {setting_label(upstream, batch)}"]
+    if len(alone):
+        row = alone.iloc[0]
+        parts.append(f"alone {_ours(row, paper=False)}")
+        if not np.isnan(row["headroom"]):
+            best = f"{signed(row['headroom'])} ({row['headroom_best']})"
+            parts.append(f"headroom {best}")
+    return "\n".join([parts[0], ", ".join(parts[1:])]) if parts[1:] else parts[0]
+
+
+def _small(main: str, below: str) -> str:
+    return f"{main}\n{below}" if below else main
+
+
+def _join(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,68 @@
+"""The words of the report: what upstreams, batches, refiners, metrics are called and stand for."""
+
+from typing import Literal
+
+Role = Literal["baseline", "reading", "control", "rival"]
+
+BASELINE = "none"
+CONTROLS = ("train-validation", "permuted", "smoothing", "reweighting")
+VETOES = ("permuted", "smoothing")
+"""Controls that a gain must exceed before it counts as SAFLEX's."""
+RIVALS = ("soft-augmentation",)
+
+REFINERS = {
+    "none": "upstream alone",
+    "paper": "SAFLEX, as in the paper",
+    "paper-literal": "SAFLEX, signs as printed",
+    "theorem-1": "SAFLEX, Theorem 1",
+    "calibrated": "SAFLEX, calibrated",
+    "soft-augmentation": "Soft-Augmentation",
+    "train-validation": "on train + validation",
+    "permuted": "permuted",
+    "smoothing": "label smoothing",
+    "reweighting": "reweighting",
+}
+UPSTREAMS = {
+    "none": "No augmentation",
+    "randaugment": "RandAugment",
+    "trivialaugment": "TrivialAugment",
+    "mixup": "Mixup",
+    "cutmix": "CutMix",
+    "crop": "Crop",
+    "lp-a3": "LP-A3",
+}
+BATCHES = {
+    "clean": "clean only",
+    "augmented": "augmented only",
+    "clean-augmented": "clean + augmented",
+}
+METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "macro_f1": "macro-F1"}
+
+
+def role(refiner: str) -> Role:
+    """What a refiner is in the report; a name that is none of the known ones is a reading."""
+    if refiner == BASELINE:
+        return "baseline"
+    if refiner in CONTROLS:
+        return "control"
+    return "rival" if refiner in RIVALS else "reading"
+
+
+def refiner_label(refiner: str, upstream: str = "") -> str:
+    """The refiner's name; controls are marked as such."""
+    if (upstream, refiner) == ("none", BASELINE):
+        return "clean samples alone"
+    label = REFINERS.get(refiner, f"SAFLEX, {refiner}")
+    return f"{label} (control)" if role(refiner) == "control" else label
+
+
+def setting_label(upstream: str, batch: str) -> str:
+    """An upstream and what is trained on: "Mixup, clean + augmented"."""
+    name = UPSTREAMS.get(upstream, upstream)
+    return name if upstream == "none" else f"{name}, {BATCHES.get(batch, batch)}"
+
+
+def rank(key: str, value: str) -> tuple[int, str]:
+    """Sorting key of a column's value: the order of this module, then the alphabet."""
+    order = list({"upstream": UPSTREAMS, "batch": BATCHES, "refiner": REFINERS}.get(key, ()))
+    return (order.index(value), "") if value in order else (len(order), value)

@@ -1,0 +1,156 @@
+"""The report's own figures: forest plots of the gains, and scores with their headroom."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.transforms import blended_transform_factory
+
+from replication.report.cells import SETTING
+from replication.report.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    SHADE,
+    SURFACE,
+    style,
+)
+from replication.report.methods import BASELINE, rank, refiner_label, setting_label
+from replication.report.statistics import settings_of
+
+WIDTH = 4.3
+LINEAR = 15
+"""Differences larger than this many points put the forest plot on a symmetric log scale."""
+COLOURS = {"paper": ORANGE, "calibrated": BLUE, "soft-augmentation": PURPLE}
+
+
+def forest(rows: pd.DataFrame) -> Figure:
+    """Paired differences to the upstream alone with 95 % intervals, in groups of one setting.
+
+    rows: of tables.tidy, one data set. Filled marks are readings of SAFLEX, hollow ones controls;
+    the bar behind a reading is the paper's gain, or its range over the paper's data sets.
+    """
+    rows = rows[(rows["refiner"] != BASELINE) & (rows["upstream"] != "none")]
+    figure, axes, lines = _lines(rows, extra=1.2)
+    with style():
+        extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
+        if extreme > LINEAR:
+            axes.set_xscale("symlog", linthresh=1, linscale=0.6)
+            ticks = (-50, -10, -2, 0, 2, 10, 50)
+            labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
+            axes.set_xticks(ticks, labels)
+            axes.set_xticks([], minor=True)
+        axes.axvline(0, color=INK, lw=0.9, zorder=1)
+        for y, row in lines:
+            if not np.isnan(row["paper_low"]):
+                ends = np.array([row["paper_low"], row["paper_high"]])
+                ends += [-0.06, 0.06] if ends[0] == ends[1] else 0
+                axes.fill_betweenx([y - 0.42, y + 0.42], *ends, color=SHADE, lw=0, zorder=0)
+            _point(axes, y, row, "difference", "difference_low", "difference_high")
+        axes.set_xlabel(f"points{', log scale beyond ±1' if extreme > LINEAR else ''}")
+        handles = [_mark("o", "SAFLEX"), _mark("s", "control", hollow=True)]
+        if rows["paper_low"].notna().any():
+            handles.append(Patch(color=SHADE, label="the paper's gain"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
+    return figure
+
+
+def scores(rows: pd.DataFrame) -> Figure:
+    """Score of the upstream alone and of each reading; the bar is the headroom above the upstream.
+
+    rows: of tables.tidy, one data set. A score far below all upstreams is named at the edge.
+    """
+    rows = rows[(rows["upstream"] != "none") & rows["role"].isin(["baseline", "reading"])]
+    figure, axes, lines = _lines(rows, extra=1.0)
+    alone = rows[rows["refiner"] == BASELINE]
+    ceiling = np.nanmax([alone["mean"] + alone["headroom"].clip(lower=0).fillna(0), alone["high"]])
+    floor = alone["low"].fillna(alone["mean"]).min()
+    edge = floor - 1.5 * max(ceiling - floor, 2.0)
+    readings = 0
+    with style():
+        for y, row in lines:
+            if row["refiner"] == BASELINE:
+                group = rows[(rows[SETTING] == [row[key] for key in SETTING]).all(axis=1)]
+                readings = len(group) - 1
+                if not np.isnan(row["headroom"]):
+                    ends = sorted([row["mean"], row["mean"] + row["headroom"]])
+                    height = [y - 0.42, y + readings + 0.42]
+                    axes.fill_betweenx(height, *ends, color=SHADE, lw=0, zorder=0)
+            if row["mean"] < edge:
+                axes.text(edge, y, f"◂ {row['mean']:.1f}", va="center", color=_colour(row))
+            else:
+                _point(axes, y, row, "mean", "low", "high")
+        if (rows["mean"] < edge).any():
+            axes.set_xlim(left=edge)
+        axes.set_xlabel("test score, percent")
+        handles = [
+            _mark("o", "upstream alone", hollow=True),
+            _mark("o", "SAFLEX"),
+            Patch(color=SHADE, label="headroom"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
+    return figure
+
+
+def _lines(rows: pd.DataFrame, extra: float) -> tuple[Figure, Axes, list[tuple[float, dict]]]:
+    """An empty figure with a labelled line per row, under a heading per setting, and the lines."""
+    groups = _groups(rows)
+    count = sum(len(group) + 1.5 for _, group in groups)
+    with style():
+        figure = Figure(figsize=(WIDTH, 0.205 * count + extra), layout="constrained")
+        axes = figure.add_subplot()
+        place = blended_transform_factory(figure.transFigure, axes.transData)
+        lines, y = [], 0.0
+        for heading, group in groups:
+            text = axes.text(0.012, y + 0.45, heading, transform=place, va="center", weight="bold")
+            text.set_bbox({"fc": SURFACE, "ec": "none", "pad": 1.5})
+            text.set_in_layout(False)
+            lines += [(y + 1.5 + i, row) for i, row in enumerate(group)]
+            y += 1.5 + len(group)
+        axes.set_ylim(y - 0.2, -0.4)
+        axes.set_yticks([y for y, _ in lines], [refiner_label(row["refiner"]) for _, row in lines])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=SHADE, lw=0.6)
+        axes.set_axisbelow(True)
+    return figure, axes, lines
+
+
+def _groups(rows: pd.DataFrame) -> list[tuple[str, list[dict]]]:
+    several = rows["model"].nunique() > 1
+    groups = []
+    for setting in settings_of(rows):
+        _, _, model, upstream, batch = setting
+        group = rows[(rows[SETTING] == list(setting)).all(axis=1)].to_dict("records")
+        heading = setting_label(upstream, batch)
+        groups.append(
+            (
+                f"{model}: {heading}" if several else heading,
+                sorted(group, key=lambda row: rank("refiner", row["refiner"])),
+            )
+        )
+    return groups
+
+
+def _point(axes: Axes, y: float, row: dict, mean: str, low: str, high: str) -> None:
+    colour, filled = _colour(row), row["role"] in ("reading", "rival")
+    axes.plot([row[low], row[high]], [y, y], color=colour, lw=1.5, solid_capstyle="butt", zorder=2)
+    marker = "s" if row["role"] == "control" else "o"
+    face = colour if filled else SURFACE
+    axes.plot(row[mean], y, marker, color=colour, mfc=face, ms=5, zorder=3)
+
+
+def _colour(row: dict) -> str:
+    if row["role"] == "control":
+        return MUTED
+    return INK if row["refiner"] == BASELINE else COLOURS.get(row["refiner"], GREEN)
+
+
+def _mark(marker: str, label: str, hollow: bool = False) -> Line2D:
+    face = SURFACE if hollow else INK
+    return Line2D([], [], color=INK, marker=marker, ms=5, mfc=face, ls="none", label=label)

@@ -1,0 +1,167 @@
+"""Means, intervals, paired differences, headroom and verdicts.
+
+Every interval is a 95 % t-interval over seeds. Methods of one data set and model share their seeds
+(data order, initialisation), so differences are taken seed by seed.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from replication.report.cells import KEYS, SETTING, Cells
+from replication.report.methods import BASELINE, VETOES, role
+
+LEVEL = 0.95
+
+VERDICTS = {
+    "reproduced": "the interval of the gain over the upstream alone lies above 0, and so do the "
+    "intervals of the gain over both the permuted and the smoothing control",
+    "gain, matched by a control": "the gain over the upstream lies above 0, but the permuted or "
+    "the smoothing control, which carry no information about the sample, do about as well",
+    "gain, control not run": "the gain over the upstream lies above 0, and what would put it to "
+    "the test is missing",
+    "not reproduced": "the interval of the difference contains 0",
+    "harm": "the interval of the difference lies below 0",
+    "undecided": "no interval: fewer than two paired seeds, or an undefined score",
+    "not run": "no result file of the cell or of its upstream alone, or no seed in common",
+}
+
+Interval = tuple[float, float]
+
+
+def intervals(values: pd.core.groupby.SeriesGroupBy) -> pd.DataFrame:
+    """n, mean, sd, low, high of each group: the mean's 95 % t-interval.
+
+    A NaN in a group makes all but n NaN; a single value has no sd and no interval. Without
+    variance the interval is the mean itself.
+    """
+    table = pd.DataFrame(
+        {
+            "n": values.size(),
+            "mean": values.agg(lambda group: group.mean(skipna=False)),
+            "sd": values.agg(lambda group: group.std(skipna=False)),
+        }
+    ).astype({"n": int, "mean": float, "sd": float})
+    n = table["n"].to_numpy()
+    half = t.ppf((1 + LEVEL) / 2, np.where(n > 1, n - 1, np.nan)) * table["sd"] / np.sqrt(n)
+    return table.assign(low=table["mean"] - half, high=table["mean"] + half)
+
+
+def paired(scores: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
+    """Intervals of `scores` minus `reference`, by KEYS of `scores`.
+
+    Both have KEYS, seed, value. Rows are paired where they agree in `on` and in the seed.
+    """
+    by = [*on, "seed"]
+    pairs = scores.merge(reference[[*by, "value"]], on=by, suffixes=("", "_reference"))
+    pairs = pairs.assign(value=pairs["value"] - pairs["value_reference"])
+    return intervals(pairs.groupby(KEYS, sort=False)["value"])
+
+
+def verdict(gain: Interval | None, controls: Sequence[Interval | None]) -> str:
+    """One of VERDICTS. gain: interval over the upstream alone; controls: over each control.
+
+    None for what was not run, NaN bounds where there is no interval.
+    """
+    if gain is None:
+        return "not run"
+    low, high = gain
+    if np.isnan(low) or np.isnan(high):
+        return "undecided"
+    if high < 0:
+        return "harm"
+    if low <= 0:
+        return "not reproduced"
+    if any(control is not None and control[0] <= 0 for control in controls):
+        return "gain, matched by a control"
+    if any(control is None or np.isnan(control[0]) for control in controls):
+        return "gain, control not run"
+    return "reproduced"
+
+
+def headline(cells: Cells) -> pd.DataFrame:
+    """The scores in each data set's own metric: KEYS, seed, value."""
+    metric = cells.grid[[*KEYS, "metric"]].dropna()
+    return cells.scores.merge(metric, on=[*KEYS, "metric"])[[*KEYS, "seed", "value"]]
+
+
+def analyse(cells: Cells) -> pd.DataFrame:
+    """One row per expected cell, in fractions (not percent).
+
+    KEYS, run, metric, role; n, mean, sd, low, high; the paired difference to the upstream alone
+    under difference, difference_n, difference_sd, difference_low, difference_high, and likewise
+    against_permuted and against_smoothing; verdict, for readings of SAFLEX only.
+    """
+    scores = headline(cells)
+    table = cells.grid.assign(role=cells.grid["refiner"].map(role))
+    table = table.merge(intervals(scores.groupby(KEYS, sort=False)["value"]), "left", on=KEYS)
+    for prefix, refiner in (
+        ("difference", BASELINE),
+        *((f"against_{control}", control) for control in VETOES),
+    ):
+        gains = paired(
+            scores[scores["refiner"] != refiner], scores[scores["refiner"] == refiner], SETTING
+        )
+        gains = gains.rename(columns={"mean": prefix} | {c: f"{prefix}_{c}" for c in gains})
+        gains = gains.rename(columns={f"{prefix}_mean": prefix})
+        table = table.merge(gains, "left", on=KEYS)
+    return table.assign(verdict=[_judge(row) for row in table.to_dict("records")])
+
+
+def _judge(row: dict) -> str | None:
+    if row["role"] != "reading":
+        return None
+    gain, *controls = (
+        None if np.isnan(row[f"{prefix}_n"]) else (row[f"{prefix}_low"], row[f"{prefix}_high"])
+        for prefix in ("difference", *(f"against_{control}" for control in VETOES))
+    )
+    return verdict(gain, controls)
+
+
+def headroom(cells: Cells) -> pd.DataFrame:
+    """How much there is to gain, one row per SETTING with an upstream.
+
+    The best, by its mean, of training on clean samples alone, on clean train + validation samples,
+    and of the upstream on train + validation, minus the upstream alone: `best` says which, then n,
+    mean, sd, low, high. Settings in which nothing can be compared are absent.
+    """
+    scores = headline(cells)
+    upstream = scores[(scores["upstream"] != "none") & (scores["refiner"] == BASELINE)]
+    clean = scores[scores["upstream"] == "none"]
+    candidates = {
+        "clean samples alone": (clean, BASELINE, ["family", "dataset", "model"]),
+        "clean train + validation": (clean, "train-validation", ["family", "dataset", "model"]),
+        "upstream on train + validation": (scores, "train-validation", SETTING),
+    }
+    found = [
+        (-paired(upstream, frame[frame["refiner"] == refiner], on)[["mean", "low", "high"]])
+        .rename(columns={"low": "high", "high": "low"})
+        .assign(best=name)
+        for name, (frame, refiner, on) in candidates.items()
+    ]
+    table = pd.concat(found).reset_index()
+    best = table.sort_values("mean", ascending=False, kind="stable").drop_duplicates(SETTING)
+    return best.drop(columns="refiner").sort_index().reset_index(drop=True)
+
+
+def diagnostics(cells: Cells) -> pd.DataFrame:
+    """Means over seeds of what the refiner did: KEYS, then a column per diagnostic."""
+    scores = cells.scores[cells.scores["metric"].str.startswith("refiner.")]
+    if scores.empty:
+        return pd.DataFrame(columns=KEYS)
+    scores = scores.assign(metric=scores["metric"].str.removeprefix("refiner."))
+    means = scores.groupby([*KEYS, "metric"], sort=False)["value"].mean()
+    return means.unstack("metric").reset_index().rename_axis(columns=None)
+
+
+def count_verdicts(table: pd.DataFrame) -> dict[str, int]:
+    """How many readings of SAFLEX got each verdict, all verdicts present."""
+    counts = table["verdict"].value_counts()
+    return {name: int(counts.get(name, 0)) for name in VERDICTS}
+
+
+def settings_of(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The distinct SETTINGs of a table, in its order."""
+    return [tuple(row) for row in table[SETTING].drop_duplicates().to_numpy()]

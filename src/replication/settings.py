@@ -203,8 +203,32 @@ class Grid(Strict):
     training: Training
 
 
+class Picture(Strict):
+    sigma: NonNegative
+    seed: Annotated[int, Field(ge=0)]
+    steps: list[Annotated[int, Field(ge=0)]]
+    refiners: list[str]
+
+
 class Toy(Strict):
-    model_config = ConfigDict(extra="allow", frozen=True)
+    """The 2D toy of Figure 2; replication.toy says what each setting is."""
+
+    train: Count
+    validation: Annotated[int, Field(ge=2)]
+    test: Count
+    spread: Positive
+    twist: float
+    hidden: Count
+    learning_rate: Positive
+    steps: Count
+    batch_size: Count
+    batch: Literal["augmented", "clean-augmented"]
+    sigmas: list[NonNegative]
+    seeds: Count
+    refiners: list[str]
+    jobs: Count
+    grid: Count
+    picture: Picture
 
 
 class Run(Strict):
@@ -225,6 +249,10 @@ class Settings(Strict):
 
     @model_validator(mode="after")
     def _names_are_defined(self):
+        toy = self.run.toy
+        for name in (*toy.refiners, *toy.picture.refiners):
+            if name not in self.refiners:
+                raise ValueError(f"run.toy.refiners: {name!r} is not defined under refiners")
         for family in FAMILIES:
             grid = getattr(self.run, family)
             for key, defined in (

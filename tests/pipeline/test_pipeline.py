@@ -45,7 +45,9 @@ def shrink(params):
     grid |= {"refiners": ["none", "calibrated"], "clean_refiners": ["none"]}
     grid["training"] |= {"epochs": 2, "jobs": 1}
     params["run"]["tabular"]["datasets"] = []
-    params["run"]["toy"] |= {"seeds": 2, "epochs": 3, "sigmas": [0.0, 0.5]}
+    toy = params["run"]["toy"]
+    toy |= {"seeds": 2, "steps": 3, "sigmas": [0.0, 0.5], "test": 60, "grid": 11}
+    toy["picture"] |= {"steps": [1, 2]}
     params["datasets"]["digits"] |= {"train": 100, "validation": 50}
 
 
@@ -164,7 +166,7 @@ def test_a_damaged_embedded_set_is_restored(copy):
 
 def test_without_a_network_a_download_is_one_clear_paragraph(copy):
     def change(params):
-        params["run"]["downloads"] = ["breastmnist"]
+        params["run"] |= {"downloads": ["breastmnist"], "folder": "data/raw"}
 
     edit(copy, change)
     done = run(copy, "dvc", "repro", "download", check=False)
@@ -172,4 +174,4 @@ def test_without_a_network_a_download_is_one_clear_paragraph(copy):
     assert "breastmnist.npz could not be had" in done.stderr
     assert "SAFLEX_DATA_MIRROR" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "up to date" in run(copy, "dvc", "status", "data.dvc").stdout
+    assert not (copy / "data/raw/breastmnist/breastmnist.npz").exists()

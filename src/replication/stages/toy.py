@@ -1,14 +1,14 @@
 """`python -m replication.stages.toy --out results/quick/toy.json`: the 2D toy of Figure 2."""
 
 import argparse
+import multiprocessing
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
-from replication import toy
 from replication.settings import Refiner, load
 from replication.stages.files import write_json
 
@@ -32,38 +32,45 @@ def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dic
     diagnostic; `pictures`: per refiner in `settings["picture"]` its snapshots; `points`: training
     and validation points of the pictures' seed. Maps of decisions are strings, a digit per point.
     """
-    seeds = range(settings["seeds"])
-    runs = toy.sweep(
-        settings, refiners, seeds, lambda jobs: tqdm(jobs, desc="toy", unit="run", mininterval=1)
-    )
-    picture = settings["picture"]
-    sets = toy.sample(settings, picture["seed"])
+    from replication import toy
+
+    with ProcessPoolExecutor(settings["jobs"], multiprocessing.get_context("fork")) as pool:
+
+        def over(record, runs):
+            return tqdm(pool.map(record, runs), "toy", len(runs), unit="run", mininterval=1)
+
+        runs = toy.sweep(settings, refiners, range(settings["seeds"]), over)
+    shown = settings["picture"]
+    sets = toy.sample(settings, shown["seed"])
     return {
         "settings": dict(settings),
-        "records": [
-            {"sigma": sigma, "refiner": refiner, **_columns(list(group))}
-            for (sigma, refiner), group in groupby(runs, lambda r: (r["sigma"], r["refiner"]))
-        ],
-        "pictures": {
-            name: [
-                _plain(snapshot)
-                for snapshot in toy.train(
-                    settings, refiners[name], picture["sigma"], picture["seed"], picture["steps"]
-                )["snapshots"]
-            ]
-            for name in picture["refiners"]
-        },
+        "records": grouped(runs),
+        "pictures": {name: picture(settings, refiners[name]) for name in shown["refiners"]},
         "points": {name: _plain(getattr(sets, name)._asdict()) for name in ("train", "validation")},
     }
 
 
-def _columns(runs: list[dict[str, Any]]) -> dict[str, list]:
-    keys = [key for key in runs[0] if key not in ("sigma", "refiner")]
-    return {key: [_rounded(run[key]) for run in runs] for key in keys}
+def grouped(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records of `toy.sweep` as one per sigma and refiner, the rest as lists over the seeds."""
+    records = []
+    for (sigma, refiner), group in groupby(runs, lambda run: (run["sigma"], run["refiner"])):
+        of_seeds = [{k: run[k] for k in run if k not in ("sigma", "refiner")} for run in group]
+        columns = {key: [_rounded(run[key]) for run in of_seeds] for key in of_seeds[0]}
+        records.append({"sigma": sigma, "refiner": refiner, **columns})
+    return records
+
+
+def picture(settings: Mapping[str, Any], refiner: Refiner) -> list[dict[str, Any]]:
+    """The snapshots that `settings["picture"]` (sigma, seed, steps) asks for, as plain lists."""
+    from replication import toy
+
+    shown = settings["picture"]
+    run = toy.train(settings, refiner, shown["sigma"], shown["seed"], shown["steps"])
+    return [_plain(snapshot) for snapshot in run["snapshots"]]
 
 
 def _plain(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {k: _rounded(v.tolist() if isinstance(v, Tensor) else v) for k, v in tensors.items()}
+    plain = {k: _rounded(v.tolist() if hasattr(v, "tolist") else v) for k, v in tensors.items()}
     if "regions" in plain:
         plain["regions"] = ["".join(map(str, row)) for row in plain["regions"]]
     return plain

@@ -1,34 +1,35 @@
-"""SAFLEX: sample weights and soft labels for augmented samples, learned from validation gradients.
+"""SAFLEX: weights and soft labels for augmented samples, from validation gradients (2410.02512).
 
-Ding et al., arXiv 2410.02512. At every training step the augmented samples x_i get the weights w_i
-and soft labels y_i that lower the validation loss most after one step on
+At every training step the augmented samples x_i get the weights w_i and soft labels y_i that lower
+the validation loss most, to first order in a, after one step theta - a grad L_aug on
 
-    L_aug = sum_i w_i sum_k y_ik (-log p_ik),      theta' = theta - a grad L_aug,
+    L_aug = sum_i w_i sum_k y_ik (-log p_ik).
 
-to first order in a. With the validation gradient g the validation loss falls by
-a <g, grad L_aug> = a sum_i w_i (y_i . Pi_i), where (Eq. 9 with the sign of Eq. 7)
+With the validation gradient g it falls by a <g, grad L_aug> = a sum_i w_i (y_i . Pi_i), where
 
-    Pi_ik = <g, grad(-log p_ik)> = -(d/de) log p_k(x_i; theta + e g) at e = 0.
+    Pi_ik = <g, grad(-log p_ik)> = -(d/de) log p_k(x_i; theta + e g) at e = 0    (Eq. 9, sign right)
 
-So Pi, of shape (B, K), is one directional derivative of the model's outputs, and the best weights
-and labels are a linear programme that each sample solves alone. The file follows the derivation:
-the direction g, the inner products Pi, their calibration, the solution, the loss, and the class
-`SAFLEX` that chains them. It needs torch only; B is the batch, K the number of classes.
+is a directional derivative of the outputs, and the best w and y solve a linear programme, sample by
+sample. In the order of the derivation: the direction g, the inner products Pi, the solution, the
+loss, and `SAFLEX`, which chains them. B is the batch, K the number of classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
 
 Direction = dict[str, Tensor]
 Forward = Callable[[nn.Module, Any], Tensor]
@@ -36,30 +37,30 @@ Forward = Callable[[nn.Module, Any], Tensor]
 SPACES = ("log_probs", "probs", "logits")
 HOWS = ("jvp", "lookahead", "head")
 WEIGHT_RULES = ("label", "sum", "gate", "positive", "all")
+TINY = 1e-30
 
 
 # --- the direction: the validation gradient, and what the optimiser makes of it ------------------
 
 
-def validation_gradient(model: nn.Module, loss: Tensor, *, retain_graph: bool = False) -> Direction:
-    """g = grad_theta of the validation loss, for every trainable parameter by name.
+def validation_gradient(
+    model: nn.Module, loss: Tensor, names: Sequence[str] | None = None, retain_graph: bool = False
+) -> Direction:
+    """g = grad_theta of the validation loss () for the trainable parameters, or those of `names`.
 
-    loss: () scalar computed with `model`. In a process group g is averaged over the ranks; there,
-    compute the loss with the module that DistributedDataParallel wraps.
-    ValueError if the loss is no finite scalar or does not depend on a trainable parameter.
+    Averaged over the ranks of a process group; there, take the loss of the module inside DDP.
+    ValueError if the loss is no scalar, not finite or independent of the parameters.
     """
-    if loss.dim() or not torch.isfinite(loss):
-        raise ValueError(f"loss: a finite scalar is expected, got {loss.detach()}")
-    if not loss.requires_grad:
-        raise ValueError("loss: it does not depend on any trainable parameter of the model")
+    _require(loss.dim() == 0, "loss", "a scalar of shape ()", tuple(loss.shape))
+    _require(loss.isfinite(), "loss", "a finite scalar", float(loss.detach()))
+    _require(loss.requires_grad, "loss", "a function of trainable parameters", "a constant")
     named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
+    named = {n: named[n] for n in names or named}
+    params = list(named.values())
     grads = torch.autograd.grad(
-        loss, list(named.values()), allow_unused=True, retain_graph=retain_graph
+        loss, params, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
     )
-    return {
-        n: torch.zeros_like(p) if g is None else _over_ranks(g) / _ranks()
-        for (n, p), g in zip(named.items(), grads, strict=True)
-    }
+    return {n: _over_ranks(g, mean=True) for n, g in zip(named, grads, strict=True)}
 
 
 def optimizer_direction(
@@ -67,14 +68,13 @@ def optimizer_direction(
 ) -> Direction:
     """P g: how the optimiser's next step moves theta (up to sign) per unit of gradient along g.
 
-    The step that follows a gradient h is -P h plus what the state alone causes, so the validation
-    loss falls by <g, P grad L_aug> = <P g, grad L_aug>. With the state held fixed, P is
-    lr (1 - dampening) for SGD with momentum m (lr (1 + m) with Nesterov's), and
-    lr (1 - b1) / (1 - b1^t) / (sqrt(v / (1 - b2^(t-1))) + eps) for the t-th step of Adam and AdamW,
-    lr alone before the first. ValueError for any other optimiser.
+    The step after a gradient h is -P h plus what the state alone causes, so the validation loss
+    falls by <g, P grad L_aug> = <P g, grad L_aug>. At a fixed state P is lr (1 - dampening) for SGD
+    with momentum m (lr (1 + m) with Nesterov's), and for the t-th step of Adam and AdamW
+    lr (1 - b1) / (1 - b1^t) / (sqrt(v / (1 - b2^(t-1))) + eps), lr alone before the first.
     """
-    if not isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW):
-        raise ValueError(f"optimizer: SGD, Adam or AdamW is expected, got {type(optimizer)}")
+    ok = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
+    _require(ok, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
     names = {p: n for n, p in _bare(model).named_parameters()}
     moved = {n: torch.zeros_like(d) for n, d in direction.items()}
     for group in optimizer.param_groups:
@@ -99,31 +99,27 @@ def optimizer_direction(
 
 
 def inner_products(
-    model: nn.Module,
-    inputs: Any,
-    direction: Direction,
-    space: str = "log_probs",
-    how: str = "jvp",
-    forward: Forward | None = None,
-    epsilon: float | None = None,
-) -> Tensor:
+    model: nn.Module, inputs: Any, direction: Direction, space: str = "log_probs", how: str = "jvp",
+    forward: Forward | None = None, epsilon: float | None = None,
+) -> Tensor:  # fmt: skip
     """Pi (B, K): Pi[i, k] = -d/de space_k(model(inputs[i]; theta + e direction)) at e = 0.
 
     direction: parameter name -> tensor of its shape; parameters left out do not move.
-    space: with z the logits and p = softmax(z),
-        "logits"     Pi_z = -dz/de,
-        "log_probs"  Pi_z - p . Pi_z   (the derivation's; sum_k p_k Pi_k = 0),
-        "probs"      p * (Pi_z - p . Pi_z)   (p-weighted; sum_k Pi_k = 0).
-    how: "jvp" is exact, by forward-mode differentiation; "lookahead" takes (z(theta + epsilon
-        direction) - z(theta)) / epsilon from one extra plain forward pass; "head" is exact and in
-        closed form, for a direction in the last nn.Linear alone.
+    space: with z the logits and p = softmax(z), "logits" is Pi_z = -dz/de, "log_probs" (derived)
+        Pi_z - p . Pi_z, so sum_k p_k Pi_k = 0, "probs" p times the latter, so sum_k Pi_k = 0.
+    how: "jvp" is exact, by forward-mode differentiation (eager, attention by its math backend);
+        "lookahead" is (z(theta + e d) - z(theta)) / e from plain forward passes; "head" is exact
+        in closed form, for a direction in the last nn.Linear alone.
     forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else.
-    epsilon: look-ahead only; default 1e-5 |theta| / |direction|. 1 after `optimizer_direction` is
-        the optimiser's own step, finite as it will be taken.
-    The model's parameters, gradients, buffers and mode and the random state stay as they are, and
-    dropout draws one mask for value and derivative. Pi is float32, also under autocast.
+    epsilon: look-ahead's e. By default |e d| = sqrt(machine epsilon) / 30 |theta|, in float32
+        1.2e-5 |theta|: larger steps bend (batch norm), smaller ones drown in rounding; Pi is then
+        right to 1e-4 .. 6e-3. 1 after `optimizer_direction` is that optimiser's own finite step.
+    Nothing of the model changes, nor the random state; dropout draws one mask for value and
+    derivative. Autocast and TF32 are off inside; Pi is float32 (float64 if the model is).
+    ValueError for unknown names, wrong shapes or non-finite values in the direction, and for
+    outputs that are not (B, K).
     """
-    _check_choice("space", space, SPACES)
+    _require(space in SPACES, "space", f"one of {', '.join(SPACES)}", repr(space))
     logits, (tangent,) = _tangents(model, inputs, [direction], how, forward, epsilon)
     return _in_space(-tangent, logits, space)
 
@@ -132,207 +128,201 @@ def _in_space(pi: Tensor, logits: Tensor, space: str) -> Tensor:
     """Pi of the logits turned into Pi of `space`: (B, K) -> (B, K)."""
     if space == "logits":
         return pi
-    p = logits.detach().float().softmax(1)
-    pi = pi - (p * pi).sum(1, keepdim=True)
+    p = _full(logits.detach()).softmax(1)
+    for _ in range(2):  # the second round removes the rounding error of a large common mode
+        pi = pi - (p * pi).sum(1, keepdim=True)
     return p * pi if space == "probs" else pi
 
 
 def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
-    """z (B, K) and dz/de (B, K) along each direction; with `ride`, z as the training pass's."""
-    _check_choice("how", how, HOWS)
-    call = forward or (lambda m, x: m(x))
-    bare = _bare(model)
-    if how != "lookahead":
-        model = model if ride else bare
-    named = dict(bare.named_parameters())
-    _check_directions(named, directions)
-    device = next(iter(named.values())).device
+    """z (B, K) and dz/de (B, K) along each direction; with `ride`, z is the training pass's."""
+    _require(how in HOWS, "how", f"one of {', '.join(HOWS)}", repr(how))
+    call, bare = forward or (lambda m, x: m(x)), _bare(model)
+    named, tangents = dict(bare.named_parameters()), []
+    for d in directions:
+        for n, t in d.items():
+            _require(n in named, "direction", "names of named_parameters()", n)
+            shape = tuple(named[n].shape)
+            _require(shape == t.shape, "direction", f"shape {shape} for {n}", tuple(t.shape))
+        finite = d and torch.stack([t.isfinite().all() for t in d.values()]).all()
+        _require(finite, "direction", "one or more finite tensors", f"{len(d)} tensors")
+    first = next(iter(named.values()))
+    compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in model.modules())
+    eager = partial(torch.compiler.set_stance, "force_eager") if compiled else nullcontext
+    alike = bool(ride) and not compiled and torch.is_grad_enabled()
+    alike &= not torch.is_autocast_enabled(first.device.type)
 
-    def apart(params: Direction, target: nn.Module) -> Tensor:
-        """A pass at other parameters that leaves buffers and random state alone."""
+    def run(tensors: Direction, target: nn.Module = bare, x: Any = inputs) -> Tensor:
+        bound = nn.Module()
+        bound.model, bound.forward = target, partial(call, target)
+        prefix = next(n for n, _ in bound.named_parameters()).removesuffix(next(iter(named)))
+        return torch.func.functional_call(bound, {prefix + n: t for n, t in tensors.items()}, (x,))
+
+    def apart(params: Direction, target: nn.Module = bare) -> Tensor:
         buffers = {n: b.clone() for n, b in bare.named_buffers()}
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            return _at(target, {**params, **buffers}, inputs, call)
-
-    def plain() -> Tensor:
-        if ride:
-            return call(model, inputs)
-        with torch.no_grad():
-            return apart({}, bare)
+        floats = isinstance(inputs, Tensor) and inputs.is_floating_point()
+        with _undisturbed(first.device):
+            x = inputs.to(first.dtype) if floats else inputs
+            return run({**params, **buffers}, target, x)
 
     if how == "lookahead":
-        target = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
-        mixed = torch.is_autocast_enabled(device.type)
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            steps = [_step_size(named, d) if epsilon is None else epsilon for d in directions]
-            moved = [
-                apart({n: named[n] + e * d[n].to(named[n].dtype) for n in d}, target)
-                for e, d in zip(steps, directions, strict=True)
-            ]
-            start = apart({}, target) if mixed or not ride else None
-        logits = plain() if ride else start
-        start = logits.detach() if start is None else start
-        tangents = [(z.float() - start.float()) / e for z, e in zip(moved, steps, strict=True)]
-    elif how == "head":
-        seen = {}
-        name, head = _head(bare)
-        hook = head.register_forward_hook(lambda _, x, z: seen.update(x=x[0].detach(), z=z))
-        try:
-            logits = plain()
-        finally:
-            hook.remove()
-        outside = {n for d in directions for n in d} - {f"{name}.weight", f"{name}.bias"}
-        if outside or seen.get("z") is not logits:
-            raise ValueError(
-                f"how: 'head' is for a direction in {name!r} and a model that returns its output; "
-                f"got {sorted(outside) or 'a model that changes it'}"
-            )
-        tangents = [
-            F.linear(seen["x"].float(), d[f"{name}.weight"].float(), d.get(f"{name}.bias"))
-            for d in directions
-        ]
-    else:
-        tangents = []
-        with torch.no_grad(), ExitStack() as stack:
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            fast = torch.backends.mha.get_fastpath_enabled()
-            torch.backends.mha.set_fastpath_enabled(False)
-            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        target = model.module if isinstance(model, DistributedDataParallel) else model
+        target = target if getattr(target, "_orig_mod", target) is bare else bare
+        rounding, moved, steps = torch.finfo(first.dtype).eps ** 0.5 / 30, [], []
+        with torch.no_grad():
             for d in directions:
-                with forward_ad.dual_level():
-                    duals = {n: forward_ad.make_dual(named[n], t.to(named[n])) for n, t in d.items()}
-                    logits, dz = forward_ad.unpack_dual(apart(duals, bare))
-                    tangents.append(torch.zeros_like(logits) if dz is None else dz)
-        logits = plain() if ride else logits
-    if logits.dim() != 2 or not len(logits):
-        raise ValueError(f"inputs: the model must return (B, K) logits, got {tuple(logits.shape)}")
-    return logits, [t.detach().float() for t in tangents]
+                theta, size = get_total_norm([named[n] for n in d]), get_total_norm(d.values())
+                steps.append(epsilon or rounding * theta / size.clamp_min(TINY))
+                step = {n: named[n] + steps[-1] * t.to(named[n]) for n, t in d.items()}
+                moved.append(apart(step, target))
+        alike &= first.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+        start = None if alike else apart({}, target)
+        logits = call(model, inputs) if ride else start
+        start = _full(logits.detach() if alike else start)
+        tangents = [(_full(z) - start) / e for z, e in zip(moved, steps, strict=True)]
+    elif how == "head":
+        seen, (prefix, head) = {}, _head(bare)
+        note = head.register_forward_hook(lambda _, x, z: seen.update(x=x[0].detach(), z=z))
+        with note, eager():
+            logits = call(model, inputs) if ride else apart({})
+        own = {f"{prefix}weight", f"{prefix}bias"}
+        same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
+        ok = same and all(own.issuperset(d) for d in directions)
+        got = "a model that changes it" if not same else [*directions[0]]
+        _require(ok, "how", f"'head' with a direction in {prefix}* and its output as logits", got)
+        x, zero = _full(seen["x"]), torch.zeros_like(_full(logits.detach()))
+        with torch.autocast(first.device.type, enabled=False):
+            for d in directions:
+                weight, bias = d.get(f"{prefix}weight"), d.get(f"{prefix}bias")
+                dz = zero if weight is None else x @ weight.to(x).T
+                tangents.append(dz if bias is None else dz + bias.to(x))
+    else:
+        alike &= ride == "fused"
+        with eager(), sdpa_kernel(SDPBackend.MATH):
+            for i, d in enumerate(directions, 1):
+                with dual_level():
+                    duals = {n: make_dual(named[n], t.to(named[n])) for n, t in d.items()}
+                    fused = alike and i == len(directions)
+                    z = run(duals, model) if fused else apart(duals)
+                    logits, dz = unpack_dual(z)
+                    tangents.append(torch.zeros_like(logits) if dz is None else dz.detach())
+                    del duals, z, dz
+        logits = call(model, inputs) if ride and not alike else logits
+    shape = tuple(logits.shape)
+    _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
+    return logits, [_full(t.detach()) for t in tangents]
 
 
-class _Call(nn.Module):
-    """`call(model, inputs)` as a module, so that functional_call can set the model's tensors."""
-
-    def __init__(self, model: nn.Module, call: Forward):
-        super().__init__()
-        self.model, self.call = model, call
-
-    def forward(self, inputs: Any) -> Tensor:
-        return self.call(self.model, inputs)
-
-
-def _at(model: nn.Module, tensors: Direction, inputs: Any, call: Forward) -> Tensor:
-    bound = _Call(model, call)
-    first = next(n for n, _ in _bare(model).named_parameters())
-    prefix = next(n for n, _ in bound.named_parameters()).removesuffix(first)
-    return torch.func.functional_call(bound, {prefix + n: t for n, t in tensors.items()}, (inputs,))
-
-
-def _step_size(named: Direction, direction: Direction) -> Tensor:
-    """e with |e d| = 1e-5 |theta|: large enough for float32, small enough to be linear."""
-
-    def norm(tensors):
-        return torch.stack([t.float().norm() for t in tensors]).norm()
-
-    return 1e-5 * norm([named[n] for n in direction]) / norm(direction.values()).clamp_min(1e-30)
+@contextmanager
+def _undisturbed(device: torch.device) -> Iterator[None]:
+    """No graph, full float32 precision; the random state and all settings as before on leaving."""
+    backends, mha = torch.backends, torch.backends.mha
+    convolutions = backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.conv
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        for b in (*convolutions, backends.cuda.matmul, backends.mkldnn.matmul):
+            stack.callback(setattr, b, "fp32_precision", b.fp32_precision)
+        stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        torch.set_float32_matmul_precision("highest")
+        mha.set_fastpath_enabled(False)
+        for b in convolutions:
+            b.fp32_precision = "ieee"
+        yield
 
 
 # --- the solution: Theorem 1 with the two modifications that follow it ----------------------------
 
 
 def solve(
-    pi: Tensor,
-    labels: Tensor,
-    beta: float = 0.0,
-    temperature: float = 0.01,
-    gumbel: float = 1.0,
-    weight_rule: str = "label",
-    generator: torch.Generator | None = None,
-    *,
-    slope: float = 2.0,
+    pi: Tensor, labels: Tensor, beta: float = 0.0, temperature: float = 0.01, gumbel: float = 1.0,
+    weight_rule: str = "label", generator: torch.Generator | None = None, *, slope: float = 2.0,
     keep_labels: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Weights (B,) and labels (B, K) of augmented samples from their inner products (Algorithm 1).
 
-    y_i = softmax((Pi_i + beta y_aug_i + gumbel G) / temperature), G ~ Gumbel(0, 1) i.i.d.; as
-    gumbel and temperature go to 0 it is Theorem 1's OneHot(argmax_k). Then w_i, before they are
-    divided by their sum over the batch (of all ranks), is by `weight_rule`
-        "label"     1 if Pi_i . y_i >= 0 else 0                  (Algorithm 1)
+    y_i = softmax((Pi_i + beta y_aug_i + gumbel G) / temperature), G ~ Gumbel(0, 1) i.i.d.: as
+    gumbel and temperature go to 0, Theorem 1's OneHot(argmax_k). Then w_i, before they are divided
+    by their sum over the batch (of all ranks), is by `weight_rule`
+        "label"     1 if Pi_i . y_i >= 0 else 0                    (Algorithm 1)
         "sum"       1 if sum_k Pi_ik >= 0, up to rounding, else 0  (Theorem 1)
-        "gate"      sigmoid(slope Pi_i . y_aug_i)                (soft)
-        "positive"  max(0, Pi_i . y_aug_i)                       (Ren et al. 2018, Eq. 12)
+        "gate"      sigmoid(slope Pi_i . y_aug_i)                  (soft)
+        "positive"  max(0, Pi_i . y_aug_i)                         (Ren et al. 2018, Eq. 12)
         "all"       1.
     pi: (B, K), finite. labels: (B,) int64 in [0, K), or (B, K) rows on the simplex.
     keep_labels: return the upstream labels in place of y_i (and weigh them by the rule).
-    generator: for the noise, on the device of pi; default one of this module's own, seeded with
-        torch.initial_seed() when it is first used, so that the global random state never moves.
+    generator: for the noise; default one of this module's own, seeded with torch.initial_seed().
     Returns weights >= 0 that sum to 1, or are all 0 if no sample is kept, and rows on the simplex.
+    ValueError for other pi or labels, temperature <= 0 and an unknown weight_rule.
     """
-    _check_choice("weight_rule", weight_rule, WEIGHT_RULES)
-    if pi.dim() != 2 or not pi.numel():
-        raise ValueError(f"pi: shape (B, K) with B, K >= 1 is expected, got {tuple(pi.shape)}")
-    if not torch.isfinite(pi).all():
-        raise ValueError(f"pi: finite values are expected, got {int((~pi.isfinite()).sum())} others")
-    if not temperature > 0:
-        raise ValueError(f"temperature: a number > 0 is expected, got {temperature}")
-    y_aug = y = as_soft_labels(labels, *pi.shape).to(pi)
+    expected = f"one of {', '.join(WEIGHT_RULES)}"
+    _require(weight_rule in WEIGHT_RULES, "weight_rule", expected, repr(weight_rule))
+    shape = tuple(pi.shape)
+    _require(len(shape) == 2 and 0 not in shape, "pi", "shape (B, K) with B, K >= 1", shape)
+    bad = int((~pi.isfinite()).sum())
+    _require(not bad, "pi", "finite values", f"{bad} others in shape {shape}")
+    _require(temperature > 0, "temperature", "a number > 0", temperature)
+    pi = _full(pi)
+    y_aug = y = as_soft_labels(labels, *shape).to(pi)
     if not keep_labels:
         y = pi + beta * y_aug
         if gumbel:
-            noise = torch.empty_like(pi).exponential_(generator=generator or _noise(pi.device))
-            y = y - gumbel * noise.clamp_min(1e-30).log()
-        y = (y / temperature).softmax(1)
+            generator = generator or _shared_generator(pi.device, torch.initial_seed())
+            noise = torch.empty_like(pi).exponential_(generator=generator)
+            y = y - gumbel * noise.clamp_min(TINY).log()
+        y = ((y - y.amax(1, keepdim=True)) / temperature).softmax(1)
     match weight_rule:
         case "label":
-            weights = ((pi * y).sum(1) >= 0).to(pi)
+            weights = (pi * y).sum(1) >= 0
         case "sum":
-            weights = (pi.sum(1) >= -1e-6 * pi.abs().sum(1)).to(pi)
+            weights = pi.sum(1) >= -shape[1] * torch.finfo(pi.dtype).eps * pi.abs().sum(1)
         case "gate":
             weights = torch.sigmoid(slope * (pi * y_aug).sum(1))
         case "positive":
             weights = (pi * y_aug).sum(1).clamp_min(0)
         case "all":
             weights = torch.ones_like(pi[:, 0])
-    return weights / _over_ranks(weights.sum()).clamp_min(1e-30), y
+    weights = weights.to(pi)
+    return weights / _over_ranks(weights.sum()).clamp_min(TINY), y
 
 
 def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
     """Labels (B,) int64 or (B, K) as (B, K) float rows; ValueError if off [0, K) or the simplex."""
-    if labels.shape == (batch,) and labels.dtype == torch.int64:
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(
-                f"labels: classes in [0, {classes}) are expected, "
-                f"got [{int(labels.min())}, {int(labels.max())}]"
-            )
+    shape = tuple(labels.shape)
+    if shape == (batch,) and labels.dtype == torch.int64:
+        low, high = int(labels.min()), int(labels.max())
+        got = f"[{low}, {high}] in shape {shape}"
+        _require(low >= 0 and high < classes, "labels", f"classes in [0, {classes})", got)
         return F.one_hot(labels, classes).float()
-    if labels.shape != (batch, classes) or not labels.is_floating_point():
-        raise ValueError(
-            f"labels: ({batch},) int64 or ({batch}, {classes}) float is expected, "
-            f"got {tuple(labels.shape)} {labels.dtype}"
-        )
-    off = (labels.sum(1) - 1).abs() > 1e-3
-    if not torch.isfinite(labels).all() or (labels < 0).any() or off.any():
-        raise ValueError(f"labels: rows on the simplex are expected, got {labels[off][:1].tolist()}")
+    ok = shape == (batch, classes) and labels.is_floating_point()
+    expected = f"({batch},) int64 or ({batch}, {classes}) float"
+    _require(ok, "labels", expected, f"{shape} {labels.dtype}")
+    tolerance = max(1e-3, 2 * torch.finfo(labels.dtype).eps)
+    on = (labels >= 0).all(1) & ((_full(labels).sum(1) - 1).abs() <= tolerance)
+    got = f"{labels[~on][:1].tolist()} in shape {shape}"
+    _require(on.all(), "labels", "rows on the simplex", got)
     return labels
 
 
 def soft_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """sum_i w_i (-(y_i . log_softmax(z_i))), Eq. (7): (B, K), (B, K), (B,) -> ()."""
-    return -(weights * (labels * logits.float().log_softmax(1)).sum(1)).sum()
+    return -(weights * (labels * _full(logits).log_softmax(1)).sum(1)).sum()
 
 
 def contrastive_logits(a: Tensor, b: Tensor, scale: float | Tensor) -> Tensor:
     """Logits (2B, B) of both directions of the contrastive loss, Eq. (13): B proxy classes each.
 
-    a, b: (B, d) embeddings of the paired items; they are L2-normalised here. Rows 0..B-1 pick the
-    partner of each a among the b, rows B..2B-1 that of each b among the a; the first half alone is
-    Eq. (12). A `forward` that returns them makes SAFLEX learn targets and weights for each
-    direction, with labels arange(B) twice.
+    a, b: (B, d) embeddings of paired items, L2-normalised here. Rows 0..B-1, Eq. (12), pick the
+    partner of each a among the b, rows B..2B-1 that of each b among the a. A `forward` that returns
+    them makes SAFLEX learn the targets and weights of Eq. (14), with labels arange(B) twice.
     """
     similarity = scale * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
     return torch.cat([similarity, similarity.T])
 
 
-# --- all of it, for a training loop ----------------------------------------------------------------
+# --- all of it, for a training loop ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -351,22 +341,21 @@ class Refined:
 class SAFLEX:
     """refined = SAFLEX(model, ...)(x_aug, y_aug, val_loss), once per training step.
 
-    The defaults are Algorithm 1 with the sign of the derivation. Everything else:
-    space, how, forward, epsilon: see `inner_products`; beta ... keep_labels: see `solve`.
-    scope: the parameters whose step is looked at: "all", "last_block" (the last child of the model
-        that is more than one layer, and what follows it), "head" (the last nn.Linear, in closed
-        form), or a list of names or prefixes of names.
+    The defaults are Algorithm 1 with the sign of the derivation. space, how, forward, epsilon: see
+    `inner_products`; beta, temperature, gumbel, weight_rule, slope, keep_labels: see `solve`.
+    scope: the parameters whose step is looked at: "all"; "last_block", the last composite element
+        of an nn.Sequential or nn.ModuleList (else the last child), and all after it; "head", the
+        last nn.Linear, in closed form; or a list of names or prefixes of names.
     optimizer: look at its own step, `optimizer_direction`, not at plain SGD's.
     sign: -1 takes Eq. (9) as printed, without the minus of the cross-entropy.
-    centre: subtract from Pi_z its mean over the batch, so that the sample and not the common mode
-        of the gradient picks the label.
-    normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for candidate label k.
-    unit_scale: divide Pi by its root mean square over the batch, so that beta, temperature, gumbel
-        and slope mean the same for every model at every stage.
-    shrink: multiply Pi by the correlation (at least 0) over the batch of the scores Pi_i . y_aug_i
-        from two halves of the validation batch; val_loss is then the pair of their losses.
-    momentum: keep an exponential average of the validation gradient with this factor.
-    every: renew the validation gradient only every so many calls.
+    centre: subtract from Pi_z its mean over the batch, the common mode of the gradient.
+    normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label k.
+    unit_scale: divide Pi by its root mean square over the batch.
+    shrink: multiply Pi, the mean over two halves of the validation batch, by the correlation (at
+        least 0) over i of their scores Pi_i . y_aug_i; val_loss is then the pair of their losses.
+    momentum, every: exponential average of the validation gradient; renew it every so many calls.
+    generator: for the noise; default one of this object's own, seeded with torch.initial_seed().
+    In a process group x_aug is one rank's share; what is taken over the batch is over all ranks'.
     """
 
     model: nn.Module
@@ -394,36 +383,43 @@ class SAFLEX:
     _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self):
-        _check_choice("space", self.space, SPACES)
-        _check_choice("how", "head" if self.scope == "head" else self.how, HOWS)
-        _check_choice("weight_rule", self.weight_rule, WEIGHT_RULES)
-        if not self.temperature > 0:
-            raise ValueError(f"temperature: a number > 0 is expected, got {self.temperature}")
+        for name, allowed in (("space", SPACES), ("how", HOWS), ("weight_rule", WEIGHT_RULES)):
+            value = getattr(self, name)
+            _require(value in allowed, name, f"one of {', '.join(allowed)}", repr(value))
+        _require(self.temperature > 0, "temperature", "a number > 0", self.temperature)
+        _require(0 <= self.momentum < 1, "momentum", "a number in [0, 1)", self.momentum)
+        _require(self.every >= 1, "every", "an integer >= 1", self.every)
         self._scope = scope_names(self.model, self.scope)
+        self._how = "head" if self.scope == "head" else self.how
+        device = next(self.model.parameters()).device
+        self.generator = self.generator or _generator(device, torch.initial_seed())
 
-    def __call__(self, x_aug, y_aug: Tensor, val_loss, ride: bool = False) -> Refined:
+    def __call__(self, x_aug, y_aug: Tensor, val_loss, ride: bool | str = False) -> Refined:
         """Refine one augmented batch.
 
-        x_aug: what the model takes; y_aug: (B,) int64 or (B, K) rows on the simplex.
-        val_loss: () scalar, the pair of scalars that `shrink` needs, or a function that returns
-            it and is called only when the gradient is renewed.
-        ride: the pass at theta is the caller's training pass. refined.logits carry its graph,
-            batch-norm statistics and the random state move as by model(x_aug), and the step costs
-            one forward pass less.
+        x_aug: what the model takes; y_aug: (B,) int64 or (B, K) rows on the simplex; val_loss: ()
+        scalar, the pair that `shrink` needs, or a function called when the gradient is renewed.
+        ride: the pass at theta is the caller's training pass: refined.logits carry its graph, and
+            batch-norm statistics and the random state move as by model(x_aug). Look-ahead (on a
+            CPU) and head then take one pass less, but not under autocast or compiled, where Pi has
+            float32 passes of its own. Exact does so only with "fused", which carries the derivative
+            on the training pass: some 10 % of a step faster, but half as much peak memory again.
         """
-        directions = [self._direction(g) for g in self._renew(val_loss)]
-        how = "head" if self.scope == "head" else self.how
+        directions = self._renew(val_loss)
         logits, tangents = _tangents(
-            self.model, x_aug, directions, how, self.forward, self.epsilon, ride
+            self.model, x_aug, directions, self._how, self.forward, self.epsilon, ride
         )
         parts = [self._calibrate(-self.sign * t, logits) for t in tangents]
         pi = sum(parts) / len(parts)
         labels = as_soft_labels(y_aug, *pi.shape).to(pi)
         reliability = pi.new_ones(())
         if self.unit_scale:
-            pi = pi / _batch_mean(pi.square().mean(1)).sqrt().clamp_min(1e-30)
+            pi = pi / _batch_mean(pi.square().mean(1)).sqrt().clamp_min(TINY)
         if self.shrink:
-            reliability = _correlation(*((part * labels).sum(1) for part in parts)).clamp_min(0)
+            a, b = ((part * labels).sum(1) for part in parts)
+            a, b = a - _batch_mean(a), b - _batch_mean(b)
+            spread = (_batch_mean(a.square()) * _batch_mean(b.square())).sqrt().clamp_min(TINY)
+            reliability = (_batch_mean(a * b) / spread).clamp_min(0)
             pi = reliability * pi
         weights, y = solve(
             pi, labels, self.beta, self.temperature, self.gumbel, self.weight_rule, self.generator,
@@ -435,86 +431,81 @@ class SAFLEX:
         if self._calls % self.every == 0:
             losses = val_loss() if callable(val_loss) else val_loss
             losses = [losses] if isinstance(losses, Tensor) else list(losses)
-            if len(losses) != 1 + self.shrink:
-                raise ValueError(
-                    f"val_loss: {1 + self.shrink} loss(es) are expected, got {len(losses)}"
-                )
+            count = 1 + self.shrink
+            _require(len(losses) == count, "val_loss", f"{count} scalar loss(es)", len(losses))
             new = [
-                validation_gradient(self.model, loss, retain_graph=i + 1 < len(losses))
-                for i, loss in enumerate(losses)
+                validation_gradient(self.model, loss, self._scope, i < count)
+                for i, loss in enumerate(losses, 1)
             ]
-            m = self.momentum if self._gradients else 0.0
+            m, old = (self.momentum, self._gradients) if self._gradients else (0.0, new)
             self._gradients = [
-                {n: m * o[n] + (1 - m) * g[n] for n in g} if m else g
-                for o, g in zip(self._gradients or new, new, strict=True)
+                {n: m * o[n] + (1 - m) * g[n] for n in g} for o, g in zip(old, new, strict=True)
             ]
         self._calls += 1
-        return self._gradients
-
-    def _direction(self, gradient: Direction) -> Direction:
-        direction = {n: gradient[n] for n in self._scope}
         if self.optimizer is None:
-            return direction
-        return optimizer_direction(self.model, direction, self.optimizer)
+            return self._gradients
+        return [optimizer_direction(self.model, g, self.optimizer) for g in self._gradients]
 
     def _calibrate(self, pi: Tensor, logits: Tensor) -> Tensor:
-        if self.centre:
-            pi = pi - _batch_mean(pi)
-        pi = _in_space(pi, logits, self.space)
+        pi = _in_space(pi - _batch_mean(pi) if self.centre else pi, logits, self.space)
         if self.normalise:
-            p = logits.detach().float().softmax(1)
-            gap = 1 - 2 * p + p.square().sum(1, keepdim=True)
-            pi = pi / gap.clamp_min(1e-6).sqrt()
+            p = _full(logits.detach()).softmax(1)
+            pi = pi / (1 - 2 * p + p.square().sum(1, keepdim=True)).clamp_min(1e-6).sqrt()
         return pi
 
 
 def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
     """Names of the trainable parameters in a scope; ValueError if there are none."""
-    bare = _bare(model)
-    trainable = [n for n, p in bare.named_parameters() if p.requires_grad]
-    if isinstance(scope, str):
-        _check_choice("scope", scope, ("all", "last_block", "head"))
-        prefixes = {"all": lambda: [""], "last_block": lambda: _last_block(bare),
-                    "head": lambda: [_head(bare)[0]]}[scope]()  # fmt: skip
-    else:
-        prefixes = list(scope)
-    names = [
-        n for n in trainable if any(not q or n == q or n.startswith(f"{q}.") for q in prefixes)
-    ]
-    if not names:
-        raise ValueError(f"scope: no trainable parameter is in {scope!r}; there are {trainable[:5]}")
+    model = _bare(model)
+    named = dict(model.named_parameters())
+    start, stems = 0, ("",)
+    if scope == "last_block":
+        lists, modules = (nn.Sequential, nn.ModuleList), dict(model.named_modules())
+        blocks = [n for n, m in modules.items() if [*m.children()] and type(m) not in lists and n]
+        blocks = [n for n in blocks if isinstance(modules[n.rpartition(".")[0]], lists)]
+        blocks = blocks or [n for n, m in model.named_children() if [*m.parameters()]] or [""]
+        start = [n.startswith(blocks[-1]) for n in named].index(True)
+    elif scope == "head":
+        stems = (_head(model)[0],)
+    elif scope != "all":
+        _require(not isinstance(scope, str), "scope", "one of all, last_block, head", repr(scope))
+        stems = tuple(f"{s}." for s in scope)
+    names = [n for n in list(named)[start:] if f"{n}.".startswith(stems) and named[n].requires_grad]
+    _require(names, "scope", f"trainable parameters, as in {list(named)[:4]},", repr(scope))
     return names
 
 
 def _head(model: nn.Module) -> tuple[str, nn.Linear]:
-    linears = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
-    if not linears:
-        raise ValueError("scope: 'head' needs a model with an nn.Linear")
+    """The prefix of its parameters' names, and the last nn.Linear, if no other module uses them."""
+    linears = [
+        (f"{n}." if n else n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)
+    ]
+    _require(linears, "scope", "a model with an nn.Linear for 'head'", type(model).__name__)
+    prefix, own = linears[-1][0], {id(p) for p in linears[-1][1].parameters()}
+    uses = [n for n, p in model.named_parameters(remove_duplicate=False) if id(p) in own]
+    shared = [n for n in uses if not n.startswith(prefix)]
+    _require(not shared, "scope", "a 'head' that shares no parameters", shared)
     return linears[-1]
-
-
-def _last_block(model: nn.Module) -> list[str]:
-    children = [(n, m) for n, m in model.named_children() if any(True for _ in m.parameters())]
-    blocks = [i for i, (_, m) in enumerate(children) if any(True for _ in m.children())]
-    return [n for n, _ in children[blocks[-1] if blocks else -1 :]]
 
 
 def _bare(model: nn.Module) -> nn.Module:
     """The module inside DistributedDataParallel's and torch.compile's wrappers."""
-    while isinstance(model, nn.parallel.DistributedDataParallel) or hasattr(model, "_orig_mod"):
+    while isinstance(model, DistributedDataParallel) or hasattr(model, "_orig_mod"):
         model = getattr(model, "_orig_mod", None) or model.module
     return model
 
 
-def _ranks() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+def _full(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
-def _over_ranks(x: Tensor) -> Tensor:
-    """Sum over the ranks of a process group."""
-    if _ranks() > 1:
-        dist.all_reduce(x := x.clone())
-    return x
+def _over_ranks(x: Tensor, mean: bool = False) -> Tensor:
+    """Sum or mean over the ranks of a process group."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return x
+    dist.all_reduce(x := x.clone())
+    return x / dist.get_world_size() if mean else x
 
 
 def _batch_mean(x: Tensor) -> Tensor:
@@ -522,35 +513,14 @@ def _batch_mean(x: Tensor) -> Tensor:
     return _over_ranks(x.sum(0)) / _over_ranks(x.new_tensor(float(len(x))))
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation over the batch of all ranks: (B,), (B,) -> (), 0 where undefined."""
-    a, b = a - _batch_mean(a), b - _batch_mean(b)
-    spread = (_batch_mean(a.square()) * _batch_mean(b.square())).sqrt()
-    return _batch_mean(a * b) / spread.clamp_min(1e-30)
+def _generator(device: torch.device, seed: int) -> torch.Generator:
+    rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return torch.Generator(device).manual_seed((seed + rank) % 2**63)
 
 
-_generators: dict[torch.device, torch.Generator] = {}
+_shared_generator = cache(_generator)
 
 
-def _noise(device: torch.device) -> torch.Generator:
-    if device not in _generators:
-        _generators[device] = torch.Generator(device).manual_seed(torch.initial_seed())
-    return _generators[device]
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}: one of {', '.join(allowed)} is expected, got {value!r}")
-
-
-def _check_directions(named: Direction, directions: list[Direction]) -> None:
-    for d in directions:
-        if unknown := [n for n in d if n not in named]:
-            raise ValueError(f"direction: unknown parameters {unknown[:3]}; see named_parameters()")
-        if wrong := [n for n in d if d[n].shape != named[n].shape]:
-            raise ValueError(
-                f"direction: {wrong[0]} has shape {tuple(d[wrong[0]].shape)}, "
-                f"{tuple(named[wrong[0]].shape)} is expected"
-            )
-        if not d or not torch.stack([t.isfinite().all() for t in d.values()]).all():
-            raise ValueError("direction: finite values for at least one parameter are expected")
+def _require(ok: Any, name: str, expected: str, got: Any) -> None:
+    if not ok:
+        raise ValueError(f"{name}: {expected} expected, got {got}")

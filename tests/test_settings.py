@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replication.settings import SettingsError, cell_name, expected_cells, load
+from replication.settings import SettingsError, expected_cells, load, method_name
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
@@ -16,7 +16,7 @@ TEXT = (ROOT / "params.yaml").read_text()
 def test_every_profile_is_valid_and_its_cells_have_distinct_names():
     for profile in ("quick", "small"):
         settings = load(ROOT / "params.yaml", profile)
-        names = [cell_name(cell) for cell in expected_cells(settings)]
+        names = [(method_name(c), c["batch"]) for c in expected_cells(settings)]
         assert settings.run.name == profile
         assert len(names) == len(set(names)) > 0
 
@@ -59,7 +59,7 @@ def test_a_mistake_is_named(tmp_path, old, new, parts):
 
 def test_a_stage_with_a_mistake_stops_before_anything_heavy_is_imported(tmp_path):
     (tmp_path / "params.yaml").write_text(TEXT.replace("beta: 3.0", "beta: x"))
-    keys = ("family", "dataset", "model", "upstream", "batch", "refiner")
+    keys = ("family", "dataset", "model", "upstream", "refiner")
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "replication.stages.train"]

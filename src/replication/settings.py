@@ -361,9 +361,9 @@ def expected_cells(settings: Settings) -> list[dict[str, str]]:
     return cells
 
 
-def cell_name(cell: dict[str, str]) -> str:
-    """The stem of a cell's result files."""
-    return "-".join(cell[k] for k in ("dataset", "model", "upstream", "batch", "refiner"))
+def method_name(cell: dict[str, str]) -> str:
+    """The stem of the result file that holds a method's cells, one per batch composition."""
+    return "-".join(cell[k] for k in ("dataset", "model", "upstream", "refiner"))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-CELL = "train-images@quick-digits-resnet18-slim-randaugment-augmented-{}"
+CELL = "train-images@quick-digits-resnet18-slim-randaugment-{}"
 
 
 def run(folder, *command, check=True):
@@ -123,7 +123,7 @@ def test_a_killed_cell_ends_with_the_same_figures(copy):
     (copy / f"results/quick/cells/{name}.json").unlink()
     command = [sys.executable, "-m", "replication.stages.train", "--family", "images"]
     command += ["--dataset", "digits", "--model", "resnet18-slim", "--upstream", "randaugment"]
-    command += ["--batch", "augmented", "--refiner", "calibrated"]
+    command += ["--refiner", "calibrated"]
     process = subprocess.Popen(command, cwd=copy, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((copy / "checkpoints").glob("*/seed-0.json")):
@@ -148,11 +148,10 @@ def test_a_failing_cell_is_named_and_the_others_go_on(copy):
     before = cells(copy)
     done = run(copy, "dvc", "repro", "-k", check=False)
     assert done.returncode != 0
-    assert "cell digits-resnet18-slim-randaugment-augmented-calibrated:" in done.stderr
+    assert "cell digits-resnet18-slim-randaugment-calibrated:" in done.stderr
     after = cells(copy)
-    assert json.loads(after["digits-resnet18-slim-randaugment-augmented-none"]) != json.loads(
-        before["digits-resnet18-slim-randaugment-augmented-none"]
-    )
+    name = "digits-resnet18-slim-randaugment-none"
+    assert json.loads(after[name]) != json.loads(before[name])
 
 
 def test_a_damaged_embedded_set_is_restored(copy):

@@ -83,7 +83,7 @@ def write(folder: Path, file: dict) -> Path:
     }
     (folder / "provenance" / f"{stem}.json").write_text(json.dumps(origin))
     path = folder / "cells" / f"{stem}.json"
-    path.write_text(json.dumps(file))
+    path.write_text(json.dumps({"cells": {"batch": file}}))
     return path
 
 

@@ -89,12 +89,12 @@ def test_a_malformed_file_is_named_with_its_key(tmp_path, changed, key):
     file = copy.deepcopy(GOOD)
     changed(file)
     path = write(tmp_path, {"cell": CELL})
-    path.write_text(json.dumps(file))
-    with pytest.raises(ValueError, match=re.escape(f"{path}: {key}")):
+    path.write_text(json.dumps({"cells": {"augmented": file}}))
+    with pytest.raises(ValueError, match=re.escape(f"{path}: cells.augmented.{key}")):
         read_cells(tmp_path, [CELL])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", "{}", '{"cells": [1]}'])
 def test_what_is_not_a_json_object_is_named(tmp_path, text):
     path = write(tmp_path, GOOD)
     path.write_text(text)

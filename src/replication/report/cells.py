@@ -106,19 +106,19 @@ def read_cells(folder: Path | str, expected: Sequence[Mapping[str, str]]) -> Cel
     names = [CellName.model_validate(cell) for cell in expected]
     files, provenance, paths = {}, {}, {}
     for path in sorted((folder / "cells").glob("*.json")):
-        content = _read(path)
-        if not isinstance(content, dict):
-            raise ValueError(f"{path}: an object is expected, got {type(content).__name__}")
-        name = _validate(CellName, content.get("cell"), path, "cell")
-        if name not in names:
-            continue
-        if name in paths:
-            raise ValueError(f"{path}: cell: {paths[name].name} is the same cell")
-        paths[name] = path
-        files[name.key] = _validate(CellFile, content, path)
         beside = folder / "provenance" / path.name
-        if beside.exists():
-            provenance[name.key] = _validate(Provenance, _read(beside), beside)
+        origin = _validate(Provenance, _read(beside), beside) if beside.exists() else None
+        for batch, content in _cells(path):
+            place = ("cells", batch)
+            name = _validate(CellName, content.get("cell"), path, *place, "cell")
+            if name not in names:
+                continue
+            if name in paths:
+                raise ValueError(f"{path}: cell: {paths[name].name} is the same cell")
+            paths[name] = path
+            files[name.key] = _validate(CellFile, content, path, *place)
+            if origin:
+                provenance[name.key] = origin
     metrics: dict[tuple[str, str], str] = {}
     for name, path in paths.items():
         metric = files[name.key].metric
@@ -145,6 +145,15 @@ def read_cells(folder: Path | str, expected: Sequence[Mapping[str, str]]) -> Cel
     )
 
 
+def _cells(path: Path) -> list[tuple[str, dict]]:
+    """What a method's file holds: its cell for each batch composition."""
+    content = _read(path)
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, dict) or not all(isinstance(cell, dict) for cell in cells.values()):
+        raise ValueError(f"{path}: cells: an object per batch composition is expected")
+    return list(cells.items())
+
+
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -159,4 +168,5 @@ def _validate(model: type[BaseModel], content: Any, path: Path, *prefix: str) ->
         first = error.errors()[0]
         key = ".".join(map(str, [*prefix, *first["loc"]]))
         message = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{path}: {key}: {message}".replace(": : ", ": ")) from error
+        joined = f"{key}: {message}" if first["loc"] or not prefix else f"{key}.{message}"
+        raise ValueError(f"{path}: {joined}".replace(": : ", ": ")) from error

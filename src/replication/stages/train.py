@@ -1,4 +1,7 @@
-"""`python -m replication.stages.train --family images --dataset D ...`: one cell, all its seeds."""
+"""`python -m replication.stages.train --family images --dataset D ...`: one method, all seeds.
+
+A method's cells, one per batch composition, share the process and the result file.
+"""
 
 import argparse
 import multiprocessing
@@ -15,7 +18,7 @@ from replication import settings
 from replication.stages.files import write_json
 
 CHECKPOINTS = Path("checkpoints")
-KEYS = ("family", "dataset", "model", "upstream", "batch", "refiner")
+KEYS = ("family", "dataset", "model", "upstream", "refiner")
 
 
 def main() -> None:
@@ -24,62 +27,73 @@ def main() -> None:
         parser.add_argument(f"--{key}", required=True)
     arguments = vars(parser.parse_args())
     everything = settings.load()
-    cell = {"profile": everything.run.name} | {key: arguments[key] for key in KEYS}
-    name = settings.cell_name(cell)
+    cells = [
+        cell
+        for cell in settings.expected_cells(everything)
+        if all(cell[key] == arguments[key] for key in KEYS)
+    ]
+    if not cells:
+        raise SystemExit(f"params.yaml has no such cell under run: {arguments}")
+    name = settings.method_name(cells[0])
 
     from replication.training.cell import Cell
 
-    work = Cell.of(everything, cell, CHECKPOINTS)
     began = time.time()
+    work = [Cell.of(everything, cell, CHECKPOINTS) for cell in cells]
     try:
-        seeds = _train_all(work, name)
+        results = _train_all(work, name)
     except (FloatingPointError, ValueError) as error:
         raise SystemExit(f"cell {name}: {error}") from error
     folder = Path("results") / everything.run.name
-    write_json(folder / "provenance" / f"{name}.json", _provenance(work, time.time() - began))
-    write_json(folder / "cells" / f"{name}.json", work.result(seeds))
-    work.checkpoints.discard()
+    origin = _provenance(work[0].device, time.time() - began)
+    write_json(folder / "provenance" / f"{name}.json", origin)
+    content = {w.cell["batch"]: w.result(seeds) for w, seeds in zip(work, results, strict=True)}
+    write_json(folder / "cells" / f"{name}.json", {"cells": content})
+    for cell in work:
+        cell.checkpoints.discard()
 
 
-def _train_all(work, name: str) -> list[dict]:
-    """Every seed's result, trained `jobs` at a time, each in a process of its own."""
-    done = [work.checkpoints.finished(seed) for seed in range(work.grid.seeds)]
-    left = [seed for seed, result in enumerate(done) if result is None]
-    context = multiprocessing.get_context("spawn" if work.device.type == "cuda" else "fork")
+def _train_all(work: list, name: str) -> list[list[dict]]:
+    """Every seed's result of every cell, trained `jobs` at a time, each in a process of its own."""
+    seeds, recipe = range(work[0].grid.seeds), work[0].grid.training
+    done = {
+        (i, seed): cell.checkpoints.finished(seed) for i, cell in enumerate(work) for seed in seeds
+    }
+    left = [key for key, result in done.items() if result is None]
+    context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
     ticks = context.SimpleQueue()
-    epochs, jobs = work.grid.training.epochs, min(work.grid.training.jobs, max(len(left), 1))
+    jobs = min(recipe.jobs, max(len(left), 1))
     with (
         ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
-        tqdm(total=len(left) * epochs, desc=name, unit="epoch", mininterval=1) as bar,
+        tqdm(total=len(left) * recipe.epochs, desc=name, unit="epoch", mininterval=1) as bar,
     ):
-        futures = {seed: pool.submit(_train_one, seed) for seed in left}
+        futures = {key: pool.submit(_train_one, *key) for key in left}
         while not all(future.done() for future in futures.values()):
             while not ticks.empty():
                 ticks.get()
                 bar.update()
-            time.sleep(0.05)
-        for seed, future in futures.items():
-            done[seed] = future.result()
-    return done
+            time.sleep(0.02)
+        for key, future in futures.items():
+            done[key] = future.result()
+    return [[done[i, seed] for seed in seeds] for i in range(len(work))]
 
 
 def _start(work, ticks) -> None:
     global _work, _ticks
     import torch
 
-    torch.set_num_threads(work.grid.training.threads)
+    torch.set_num_threads(work[0].grid.training.threads)
     _work, _ticks = work, ticks
 
 
-def _train_one(seed: int) -> dict:
-    return _work.train(seed, lambda: _ticks.put(None))
+def _train_one(number: int, seed: int) -> dict:
+    return _work[number].train(seed, lambda: _ticks.put(None))
 
 
-def _provenance(work, seconds: float) -> dict:
+def _provenance(device, seconds: float) -> dict:
     import numpy
     import torch
 
-    device = work.device
     named = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
     return {
         "seconds": round(seconds, 1),

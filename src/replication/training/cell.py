@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from replication import data, settings
+from replication import data, settings, upstream
 from replication.training import supervised, trees
 from replication.training.checkpoints import Checkpoints
 from replication.training.supervised import Task, Views
-from replication.upstream.cutmix_tabular import TabularCutMix
 
 CODE = Path(__file__).parents[1]
 VIEWS = Path("data/views")
@@ -82,8 +81,8 @@ class Cell:
                 key = "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
                 views = _views(VIEWS / key, splits)
             else:
-                options = parts["upstream"].model_dump(exclude={"kind"})
-                drawn = TabularCutMix(dataset.classes, **options)
+                options = parts["upstream"].model_dump()
+                drawn = upstream.build(options.pop("kind"), dataset.classes, **options)
         task = Task(
             dataset=dataset,
             pool=pool,

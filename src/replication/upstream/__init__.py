@@ -1,25 +1,22 @@
-"""Upstreams: augmentation pipelines for images, by name.
+"""Upstreams: augmentation pipelines, by name. Each is imported when it is built.
 
 An upstream is called with (inputs, labels, generator) and returns (inputs, soft labels):
 (B, C, H, W) uint8, (B,) int64, a CPU generator -> (B, C, H, W) uint8, (B, K) float32 with rows on
 the simplex. The generator decides everything; the global random state is neither read nor changed.
 """
 
+from importlib import import_module
 from inspect import signature
 
-from replication.upstream.crop import Crop, PaddedCrop
-from replication.upstream.identity import Identity
-from replication.upstream.mixing import CutMix, Mixup
-from replication.upstream.randaugment import RandAugment, TrivialAugment
-
-UPSTREAMS: dict[str, type] = {
-    "none": Identity,
-    "randaugment": RandAugment,
-    "trivialaugment": TrivialAugment,
-    "mixup": Mixup,
-    "cutmix": CutMix,
-    "crop": Crop,
-    "padded-crop": PaddedCrop,
+UPSTREAMS = {
+    "none": "identity.Identity",
+    "randaugment": "randaugment.RandAugment",
+    "trivialaugment": "randaugment.TrivialAugment",
+    "mixup": "mixing.Mixup",
+    "cutmix": "mixing.CutMix",
+    "crop": "crop.Crop",
+    "padded-crop": "crop.PaddedCrop",
+    "tabular-cutmix": "cutmix_tabular.TabularCutMix",
 }
 
 
@@ -30,11 +27,13 @@ def build(name: str, classes: int, **settings):
     """
     if name not in UPSTREAMS:
         raise ValueError(f"unknown upstream {name!r}; allowed are {', '.join(UPSTREAMS)}")
-    allowed = list(signature(UPSTREAMS[name]).parameters)[1:]
+    module, kind = UPSTREAMS[name].split(".")
+    upstream = getattr(import_module(f"{__name__}.{module}"), kind)
+    allowed = list(signature(upstream).parameters)[1:]
     for setting in settings:
         if setting not in allowed:
             raise ValueError(
                 f"upstream {name!r} has no setting {setting!r}; "
                 f"allowed are {', '.join(allowed) or 'none'}"
             )
-    return UPSTREAMS[name](classes, **settings)
+    return upstream(classes, **settings)

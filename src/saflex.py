@@ -16,7 +16,7 @@ loss, and `SAFLEX`, which chains them. B is the batch, K the number of classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -137,87 +137,98 @@ def _in_space(pi: Tensor, logits: Tensor, space: str) -> Tensor:
 def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
     """z (B, K) and dz/de (B, K) along each direction; with `ride`, z is the training pass's."""
     _require(how in HOWS, "how", f"one of {', '.join(HOWS)}", repr(how))
-    call, bare = forward or (lambda m, x: m(x)), _bare(model)
-    named, tangents = dict(bare.named_parameters()), []
+    named = dict(_bare(model).named_parameters())
     for d in directions:
         for n, t in d.items():
             _require(n in named, "direction", "names of named_parameters()", n)
             shape = tuple(named[n].shape)
             _require(shape == t.shape, "direction", f"shape {shape} for {n}", tuple(t.shape))
-        finite = d and torch.stack([t.isfinite().all() for t in d.values()]).all()
+        finite = d and get_total_norm(d.values()).isfinite()
         _require(finite, "direction", "one or more finite tensors", f"{len(d)} tensors")
-    first = next(iter(named.values()))
-    compiled = any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in model.modules())
-    eager = partial(torch.compiler.set_stance, "force_eager") if compiled else nullcontext
-    alike = bool(ride) and not compiled and torch.is_grad_enabled()
-    alike &= not torch.is_autocast_enabled(first.device.type)
-
-    def run(tensors: Direction, target: nn.Module = bare, x: Any = inputs) -> Tensor:
-        bound = nn.Module()
-        bound.model, bound.forward = target, partial(call, target)
-        prefix = next(n for n, _ in bound.named_parameters()).removesuffix(next(iter(named)))
-        return torch.func.functional_call(bound, {prefix + n: t for n, t in tensors.items()}, (x,))
-
-    def apart(params: Direction, target: nn.Module = bare) -> Tensor:
-        buffers = {n: b.clone() for n, b in bare.named_buffers()}
-        floats = isinstance(inputs, Tensor) and inputs.is_floating_point()
-        with _undisturbed(first.device):
-            x = inputs.to(first.dtype) if floats else inputs
-            return run({**params, **buffers}, target, x)
-
-    if how == "lookahead":
-        target = model.module if isinstance(model, DistributedDataParallel) else model
-        target = target if getattr(target, "_orig_mod", target) is bare else bare
-        rounding, moved, steps = torch.finfo(first.dtype).eps ** 0.5 / 30, [], []
-        with torch.no_grad():
-            for d in directions:
-                theta, size = get_total_norm([named[n] for n in d]), get_total_norm(d.values())
-                steps.append(epsilon or rounding * theta / size.clamp_min(TINY))
-                step = {n: named[n] + steps[-1] * t.to(named[n]) for n, t in d.items()}
-                moved.append(apart(step, target))
-        alike &= first.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
-        start = None if alike else apart({}, target)
-        logits = call(model, inputs) if ride else start
-        start = _full(logits.detach() if alike else start)
-        tangents = [(_full(z) - start) / e for z, e in zip(moved, steps, strict=True)]
-    elif how == "head":
-        seen, (prefix, head) = {}, _head(bare)
-        note = head.register_forward_hook(lambda _, x, z: seen.update(x=x[0].detach(), z=z))
-        with note, eager():
-            logits = call(model, inputs) if ride else apart({})
-        own = {f"{prefix}weight", f"{prefix}bias"}
-        same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
-        ok = same and all(own.issuperset(d) for d in directions)
-        got = "a model that changes it" if not same else [*directions[0]]
-        _require(ok, "how", f"'head' with a direction in {prefix}* and its output as logits", got)
-        x, zero = _full(seen["x"]), torch.zeros_like(_full(logits.detach()))
-        with torch.autocast(first.device.type, enabled=False):
-            for d in directions:
-                weight, bias = d.get(f"{prefix}weight"), d.get(f"{prefix}bias")
-                dz = zero if weight is None else x @ weight.to(x).T
-                tangents.append(dz if bias is None else dz + bias.to(x))
-    else:
-        alike &= ride == "fused"
-        with eager(), sdpa_kernel(SDPBackend.MATH):
-            for i, d in enumerate(directions, 1):
-                with dual_level():
-                    duals = {n: make_dual(named[n], t.to(named[n])) for n, t in d.items()}
-                    fused = alike and i == len(directions)
-                    z = run(duals, model) if fused else apart(duals)
-                    logits, dz = unpack_dual(z)
-                    tangents.append(torch.zeros_like(logits) if dz is None else dz.detach())
-                    del duals, z, dz
-        logits = call(model, inputs) if ride and not alike else logits
+    along = {"jvp": _exact, "lookahead": _lookahead, "head": _closed_form}[how]
+    call = forward or (lambda m, x: m(x))
+    logits, tangents = along(model, named, inputs, directions, call, epsilon, ride)
     shape = tuple(logits.shape)
     _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
     return logits, [_full(t.detach()) for t in tangents]
 
 
+def _exact(model, named, inputs, directions, call, epsilon, ride):
+    """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
+    bare, tangents = _bare(model), []
+    for i, d in enumerate(directions, 1):
+        fused = ride == "fused" and i == len(directions) and model is bare
+        fused = fused and not _mixed_or_compiled(model, named)
+        with dual_level(), sdpa_kernel(SDPBackend.MATH), _eager(model):
+            duals = {n: make_dual(named[n], t.to(named[n])) for n, t in d.items()}
+            with nullcontext() if fused else _aside(bare):
+                module = nn.Module()  # functional_call sets a module's tensors; `call` is none
+                module.model, module.forward = bare, partial(call, bare)
+                duals = {f"model.{n}": t for n, t in duals.items()}
+                x = inputs if fused else _as_parameters(inputs, named)
+                logits, dz = unpack_dual(torch.func.functional_call(module, duals, (x,)))
+            tangents.append(torch.zeros_like(logits) if dz is None else dz.detach())
+            del duals, dz
+    return (call(model, inputs) if ride and not fused else logits), tangents
+
+
+def _lookahead(model, named, inputs, directions, call, epsilon, ride):
+    """dz = (z(theta + e d) - z(theta)) / e."""
+    target = model.module if isinstance(model, DistributedDataParallel) else model
+    dtype = next(iter(named.values())).dtype
+    x, steps, moved = _as_parameters(inputs, named), [], []
+    for d in directions:
+        sizes = [
+            get_total_norm([t.detach() for t in ts]) for ts in ([named[n] for n in d], d.values())
+        ]
+        unit = torch.finfo(dtype).eps ** 0.5 / 30 * sizes[0] / sizes[1].clamp_min(TINY)
+        steps.append(epsilon or unit)
+        theta = {n: named[n].detach() + steps[-1] * t.to(named[n]) for n, t in d.items()}
+        with _aside(target, named, theta):
+            moved.append(call(target, x))
+    precise = torch.get_float32_matmul_precision() == "highest" and moved[0].device.type == "cpu"
+    shared = ride and precise and not _mixed_or_compiled(model, named)
+    with nullcontext() if shared else _aside(target):
+        start = None if shared else call(target, x)
+    logits = call(model, inputs) if ride else start
+    start = _full(logits.detach() if shared else start)
+    pairs = zip(moved, steps, strict=True)
+    return logits, [(_full(z) - start) / e for z, e in pairs]
+
+
+def _closed_form(model, named, inputs, directions, call, epsilon, ride):
+    """dz = dW x + db of the last linear layer, with x its input in the pass at theta."""
+    bare, seen = _bare(model), {}
+    prefix, head = _head(bare)
+    note = head.register_forward_hook(lambda _, x, z: seen.update(x=x[0].detach(), z=z))
+    with note, _eager(model), nullcontext() if ride else _aside(bare):
+        logits = call(model, inputs) if ride else call(bare, _as_parameters(inputs, named))
+    own = {f"{prefix}weight", f"{prefix}bias"}
+    same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
+    ok = same and all(own.issuperset(d) for d in directions)
+    got = "a model that changes it" if not same else [*directions[0]]
+    _require(ok, "how", f"'head' with a direction in {prefix}* and its output as logits", got)
+    x, zero = _full(seen["x"]), torch.zeros_like(_full(logits.detach()))
+    tangents = []
+    with torch.autocast(x.device.type, enabled=False):
+        for d in directions:
+            weight, bias = d.get(f"{prefix}weight"), d.get(f"{prefix}bias")
+            dz = zero if weight is None else x @ weight.to(x).T
+            tangents.append(dz if bias is None else dz + bias.to(x))
+    return logits, tangents
+
+
 @contextmanager
-def _undisturbed(device: torch.device) -> Iterator[None]:
-    """No graph, full float32 precision; the random state and all settings as before on leaving."""
+def _aside(model: nn.Module, named: Direction | None = None, theta: Direction | None = None):
+    """For passes at `theta`, without a graph and in full float32, that leave everything as it was.
+
+    Parameters, buffers, random state and precision settings are restored on leaving.
+    """
+    device = next(model.parameters()).device
     backends, mha = torch.backends, torch.backends.mha
     convolutions = backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.conv
+    swapped = [(named[n], t) for n, t in (theta or {}).items()]
+    swapped += [(b, b.clone()) for b in model.buffers()]
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
@@ -230,7 +241,32 @@ def _undisturbed(device: torch.device) -> Iterator[None]:
         mha.set_fastpath_enabled(False)
         for b in convolutions:
             b.fp32_precision = "ieee"
+        for tensor, other in swapped:
+            stack.callback(setattr, tensor, "data", tensor.data)
+            tensor.data = other
         yield
+
+
+def _mixed_or_compiled(model: nn.Module, named: Direction) -> bool:
+    """Whether a plain pass rounds otherwise than a pass `_aside`."""
+    device = next(iter(named.values())).device
+    return torch.is_autocast_enabled(device.type) or _compiled(model)
+
+
+def _compiled(model: nn.Module) -> bool:
+    return any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in model.modules())
+
+
+def _eager(model: nn.Module):
+    """Forward mode and hooks need eager passes of compiled models."""
+    return torch.compiler.set_stance("force_eager") if _compiled(model) else nullcontext()
+
+
+def _as_parameters(inputs: Any, named: Direction) -> Any:
+    """A floating-point tensor in the parameters' type; anything else as it is."""
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        return inputs.to(next(iter(named.values())).dtype)
+    return inputs
 
 
 # --- the solution: Theorem 1 with the two modifications that follow it ----------------------------
@@ -437,10 +473,10 @@ class SAFLEX:
                 validation_gradient(self.model, loss, self._scope, i < count)
                 for i, loss in enumerate(losses, 1)
             ]
-            m, old = (self.momentum, self._gradients) if self._gradients else (0.0, new)
-            self._gradients = [
-                {n: m * o[n] + (1 - m) * g[n] for n in g} for o, g in zip(old, new, strict=True)
-            ]
+            if (m := self.momentum) and self._gradients:
+                pairs = zip(self._gradients, new, strict=True)
+                new = [{n: m * o[n] + (1 - m) * g[n] for n in g} for o, g in pairs]
+            self._gradients = new
         self._calls += 1
         if self.optimizer is None:
             return self._gradients

@@ -13,6 +13,7 @@ RIVALS = ("soft-augmentation",)
 REFINERS = {
     "none": "upstream alone",
     "paper": "SAFLEX, as in the paper",
+    "paper-tables": "SAFLEX, as in the paper for tables",
     "paper-literal": "SAFLEX, signs as printed",
     "theorem-1": "SAFLEX, Theorem 1",
     "calibrated": "SAFLEX, calibrated",

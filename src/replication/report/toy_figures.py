@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgba, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MultipleLocator, PercentFormatter
 from scipy.stats import t
 
 from replication.report.methods import BASELINE
@@ -60,6 +60,7 @@ def figure_2a(toy: Mapping[str, Any]) -> Figure:
     above.set_ylabel("test accuracy")
     below.set_ylabel("difference to\naugmentation alone (points)")
     below.set_xlabel("strength of the augmentation, σ of the Gaussian perturbation")
+    above.yaxis.set_major_locator(MultipleLocator(5))
     above.yaxis.set_major_formatter(PercentFormatter(decimals=0))
     _label_lines(above)
     for axes in (above, below):

@@ -232,7 +232,10 @@ class Toy(Strict):
 
 
 class Run(Strict):
+    """A profile. minutes: what it took on two CPU cores, null if nobody measured it."""
+
     name: str
+    minutes: Count | None
     folder: str
     downloads: list[str]
     images: Grid
@@ -370,7 +373,8 @@ def main() -> None:
     settings = load()
     run = settings.run
     cells = expected_cells(settings)
-    print(f"profile {run.name}: {len(cells)} cells")
+    length = f"about {run.minutes} minutes on two CPU cores" if run.minutes else "time not measured"
+    print(f"profile {run.name}: {len(cells)} cells, {length}; what is up to date is not run again")
     for family in FAMILIES:
         grid = getattr(run, family)
         count = sum(cell["family"] == family for cell in cells)

@@ -35,3 +35,8 @@ def test_every_refiner_it_explains_is_in_the_grid():
     run = load(ROOT / "params.yaml", "quick").run
     for name in run.images.refiners:
         assert f"| `{name}` |" in TEXT, name
+
+
+def test_the_results_of_small_are_the_committed_ones():
+    written = (ROOT / "results/small/tables/readme.md").read_text().strip()
+    assert written.replace("### ", "#### ") in TEXT

@@ -15,7 +15,7 @@ from replication.stages import toy as stage
 SETTINGS = {
     "train": 24, "validation": 18, "test": 300, "spread": 0.2, "twist": 1.5, "hidden": 16,
     "learning_rate": 0.03, "steps": 6, "batch_size": 24, "batch": "augmented", "grid": 15,
-    "sigmas": [0.0, 0.5], "seeds": 2,
+    "sigmas": [0.0, 0.5], "seeds": 2, "jobs": 1,
     "picture": {"sigma": 0.5, "seed": 1, "steps": [0, 6], "refiners": ["calibrated"]},
 }  # fmt: skip
 NONE = Refiner(kind="none")

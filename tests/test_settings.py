@@ -77,3 +77,18 @@ def test_a_stage_with_a_mistake_stops_before_anything_heavy_is_imported(tmp_path
 def test_a_missing_file_says_where_to_run():
     with pytest.raises(SettingsError, match="repository's root"):
         load(ROOT / "nowhere.yaml")
+
+
+def test_the_file_survives_being_rewritten_by_dvc(tmp_path):
+    """`dvc exp run -S` changes one value where an anchor holds it, and nothing else."""
+    from dvc.utils.serialize import modify_yaml
+
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    with modify_yaml(str(path)) as params:
+        params["readings"]["calibrated"]["beta"] = 1.0
+    assert load(path, "small") == load(ROOT / "params.yaml", "small").model_copy(
+        update={"refiners": load(path).refiners}
+    )
+    for name in ("calibrated", "permuted", "smoothing"):
+        assert load(path).refiners[name].saflex.beta == 1.0

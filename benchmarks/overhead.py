@@ -4,10 +4,10 @@
 
 The baseline is one step of plain training: a clean and an augmented batch of B samples as two
 forward passes, cross-entropy, backward, Adam. `exact`, `look-ahead` and `head` add SAFLEX with its
-gradient on a validation batch of B or B/4 samples; `fused` rides on the training pass. The
-peers weigh the B augmented samples by one-step learning-to-reweight (Ren et al. 2018), labels kept:
-a plain functional unroll, torchopt (unroll with MetaSGD) and betty-ml (finite-difference
-hypergradient). The two libraries are needed only for their own rows: pip install torchopt betty-ml.
+gradient on a validation batch of B or B/4 samples. The peers weigh the B augmented samples by
+one-step learning-to-reweight (Ren et al. 2018), labels kept: a plain functional unroll, torchopt
+(unroll with MetaSGD) and betty-ml (finite-difference hypergradient). The two libraries are needed
+only for their own rows: pip install torchopt betty-ml.
 
 Time: rounds of all variants in turn, each with a fresh model, a warm-up step and `--steps` timed
 ones; the medians over rounds of the step time, of its ratio to plain training in the same round and
@@ -67,7 +67,6 @@ STEPS = {"mlp": 20, "resnet18": 1, "vit_b_16": 1}
 
 SAFLEX = {
     "exact": {},
-    "exact, fused": {"ride": "fused"},
     "exact, last block": {"scope": "last_block"},
     "look-ahead": {"how": "lookahead"},
     "look-ahead, last block": {"how": "lookahead", "scope": "last_block"},
@@ -97,14 +96,13 @@ def plain_step(model, optimizer, data: Batches) -> Callable[[], None]:
     return lambda: update(model, optimizer, data, F.cross_entropy(model(x), y))
 
 
-def saflex_step(model, optimizer, data: Batches, ride=True, **options) -> Callable[[], None]:
+def saflex_step(model, optimizer, data: Batches, **options) -> Callable[[], None]:
     refiner = saflex.SAFLEX(model, **options)
     (x, y), (x_val, y_val) = data["augmented"], data["validation"]
 
     def step():
-        refined = refiner(x, y, F.cross_entropy(model(x_val), y_val), ride=ride)
-        logits = refined.logits if ride else model(x)
-        augmented = saflex.soft_cross_entropy(logits, refined.labels, refined.weights)
+        refined = refiner(x, y, F.cross_entropy(model(x_val), y_val), ride=True)
+        augmented = saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights)
         update(model, optimizer, data, augmented)
 
     return step

@@ -40,9 +40,7 @@ WEIGHT_RULES = ("label", "sum", "gate", "positive", "all")
 TINY = 1e-30
 
 
-# --- the direction: the validation gradient, and what the optimiser makes of it ------------------
-
-
+# --- the direction: the validation gradient, and what the optimiser makes of it -------------------
 def validation_gradient(
     model: nn.Module, loss: Tensor, names: Sequence[str] | None = None, retain_graph: bool = False
 ) -> Direction:
@@ -56,9 +54,8 @@ def validation_gradient(
     _require(loss.requires_grad, "loss", "a function of trainable parameters", "a constant")
     named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
     named = {n: named[n] for n in names or named}
-    params = list(named.values())
     grads = torch.autograd.grad(
-        loss, params, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
+        loss, [*named.values()], retain_graph=retain_graph, materialize_grads=True
     )
     return {n: _over_ranks(g, mean=True) for n, g in zip(named, grads, strict=True)}
 
@@ -95,9 +92,7 @@ def optimizer_direction(
     return moved
 
 
-# --- the inner products: one directional derivative of the model's outputs -----------------------
-
-
+# --- the inner products: one directional derivative of the model's outputs ------------------------
 def inner_products(
     model: nn.Module, inputs: Any, direction: Direction, space: str = "log_probs", how: str = "jvp",
     forward: Forward | None = None, epsilon: float | None = None,
@@ -107,7 +102,7 @@ def inner_products(
     direction: parameter name -> tensor of its shape; parameters left out do not move.
     space: with z the logits and p = softmax(z), "logits" is Pi_z = -dz/de, "log_probs" (derived)
         Pi_z - p . Pi_z, so sum_k p_k Pi_k = 0, "probs" p times the latter, so sum_k Pi_k = 0.
-    how: "jvp" is exact, by forward-mode differentiation (eager, attention by its math backend);
+    how: "jvp" is exact, by forward-mode differentiation (attention by its math backend);
         "lookahead" is (z(theta + e d) - z(theta)) / e from plain forward passes; "head" is exact
         in closed form, for a direction in the last nn.Linear alone.
     forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else.
@@ -115,11 +110,11 @@ def inner_products(
         1.2e-5 |theta|: larger steps bend (batch norm), smaller ones drown in rounding; Pi is then
         right to 1e-4 .. 6e-3. 1 after `optimizer_direction` is that optimiser's own finite step.
     Nothing of the model changes, nor the random state; dropout draws one mask for value and
-    derivative. Autocast and TF32 are off inside; Pi is float32 (float64 if the model is).
-    ValueError for unknown names, wrong shapes or non-finite values in the direction, and for
-    outputs that are not (B, K).
+    derivative. Autocast, TF32 and torch.compile are off inside; Pi is float32 (or float64).
+    ValueError for other choices, for unknown names, wrong shapes or non-finite values in the
+    direction, and for outputs that are not (B, K).
     """
-    _require(space in SPACES, "space", f"one of {', '.join(SPACES)}", repr(space))
+    _require_one_of(SPACES, "space", space)
     logits, (tangent,) = _tangents(model, inputs, [direction], how, forward, epsilon)
     return _in_space(-tangent, logits, space)
 
@@ -136,8 +131,9 @@ def _in_space(pi: Tensor, logits: Tensor, space: str) -> Tensor:
 
 def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
     """z (B, K) and dz/de (B, K) along each direction; with `ride`, z is the training pass's."""
-    _require(how in HOWS, "how", f"one of {', '.join(HOWS)}", repr(how))
-    named = dict(_bare(model).named_parameters())
+    _require_one_of(HOWS, "how", how)
+    bare, call, x = _bare(model), forward or (lambda m, x: m(x)), inputs
+    named = dict(bare.named_parameters())
     for d in directions:
         for n, t in d.items():
             _require(n in named, "direction", "names of named_parameters()", n)
@@ -145,133 +141,99 @@ def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
             _require(shape == t.shape, "direction", f"shape {shape} for {n}", tuple(t.shape))
         finite = d and get_total_norm(d.values()).isfinite()
         _require(finite, "direction", "one or more finite tensors", f"{len(d)} tensors")
+    if isinstance(x, Tensor) and x.is_floating_point():
+        x = x.to(next(iter(named.values())))
     along = {"jvp": _exact, "lookahead": _lookahead, "head": _closed_form}[how]
-    call = forward or (lambda m, x: m(x))
-    logits, tangents = along(model, named, inputs, directions, call, epsilon, ride)
+    train = partial(call, model, inputs) if ride else None
+    shared = ride and not _compiled(model)
+    logits, tangents = along(
+        bare, named, directions, partial(call, bare, x), train, shared, epsilon
+    )
     shape = tuple(logits.shape)
     _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
     return logits, [_full(t.detach()) for t in tangents]
 
 
-def _exact(model, named, inputs, directions, call, epsilon, ride):
+def _exact(model, named, directions, plain, train, shared, epsilon):
     """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
-    bare, tangents = _bare(model), []
-    for i, d in enumerate(directions, 1):
-        fused = ride == "fused" and i == len(directions) and model is bare
-        fused = fused and not _mixed_or_compiled(model, named)
-        with dual_level(), sdpa_kernel(SDPBackend.MATH), _eager(model):
-            duals = {n: make_dual(named[n], t.to(named[n])) for n, t in d.items()}
-            with nullcontext() if fused else _aside(bare):
-                module = nn.Module()  # functional_call sets a module's tensors; `call` is none
-                module.model, module.forward = bare, partial(call, bare)
-                duals = {f"model.{n}": t for n, t in duals.items()}
-                x = inputs if fused else _as_parameters(inputs, named)
-                logits, dz = unpack_dual(torch.func.functional_call(module, duals, (x,)))
-            tangents.append(torch.zeros_like(logits) if dz is None else dz.detach())
-            del duals, dz
-    return (call(model, inputs) if ride and not fused else logits), tangents
-
-
-def _lookahead(model, named, inputs, directions, call, epsilon, ride):
-    """dz = (z(theta + e d) - z(theta)) / e."""
-    target = model.module if isinstance(model, DistributedDataParallel) else model
-    dtype = next(iter(named.values())).dtype
-    x, steps, moved = _as_parameters(inputs, named), [], []
+    tangents, module = [], nn.Module()
+    module.model, module.forward = model, plain  # functional_call wants a module of the tensors
     for d in directions:
-        sizes = [
-            get_total_norm([t.detach() for t in ts]) for ts in ([named[n] for n in d], d.values())
-        ]
-        unit = torch.finfo(dtype).eps ** 0.5 / 30 * sizes[0] / sizes[1].clamp_min(TINY)
-        steps.append(epsilon or unit)
-        theta = {n: named[n].detach() + steps[-1] * t.to(named[n]) for n, t in d.items()}
-        with _aside(target, named, theta):
-            moved.append(call(target, x))
-    precise = torch.get_float32_matmul_precision() == "highest" and moved[0].device.type == "cpu"
-    shared = ride and precise and not _mixed_or_compiled(model, named)
-    with nullcontext() if shared else _aside(target):
-        start = None if shared else call(target, x)
-    logits = call(model, inputs) if ride else start
-    start = _full(logits.detach() if shared else start)
-    pairs = zip(moved, steps, strict=True)
-    return logits, [(_full(z) - start) / e for z, e in pairs]
+        with _aside(model), dual_level(), sdpa_kernel(SDPBackend.MATH):
+            duals = {f"model.{n}": make_dual(named[n], t.to(named[n])) for n, t in d.items()}
+            logits, dz = unpack_dual(torch.func.functional_call(module, duals, ()))
+            tangents.append(torch.zeros_like(logits) if dz is None else dz)
+            del duals, dz
+    return (train() if train else logits), tangents
 
 
-def _closed_form(model, named, inputs, directions, call, epsilon, ride):
+def _lookahead(model, named, directions, plain, train, shared, epsilon):
+    """Plain passes: dz = (z(theta + e d) - z(theta)) / e."""
+    moved, first = [], next(iter(named.values()))
+    for d in directions:
+        size = get_total_norm([named[n].detach() for n in d])
+        unit = size / get_total_norm(d.values()).clamp_min(TINY)
+        e = epsilon or torch.finfo(first.dtype).eps ** 0.5 / 30 * unit
+        with _aside(model, {named[n]: named[n].detach() + e * t.to(first) for n, t in d.items()}):
+            moved.append((_full(plain()), e))
+    kind, precision = first.device.type, torch.get_float32_matmul_precision()
+    alike = kind == "cpu" and precision == "highest" and not torch.is_autocast_enabled(kind)
+    if shared and alike:  # the training pass rounds as a pass aside does
+        logits = train()
+    else:
+        with _aside(model):
+            start = plain()
+        logits = train() if train else start
+    start = _full(logits.detach() if shared and alike else start)
+    return logits, [(z - start) / e for z, e in moved]
+
+
+def _closed_form(model, named, directions, plain, train, shared, epsilon):
     """dz = dW x + db of the last linear layer, with x its input in the pass at theta."""
-    bare, seen = _bare(model), {}
-    prefix, head = _head(bare)
-    note = head.register_forward_hook(lambda _, x, z: seen.update(x=x[0].detach(), z=z))
-    with note, _eager(model), nullcontext() if ride else _aside(bare):
-        logits = call(model, inputs) if ride else call(bare, _as_parameters(inputs, named))
-    own = {f"{prefix}weight", f"{prefix}bias"}
+    seen, (prefix, head) = {}, _head(model)
+    note = head.register_forward_hook(lambda _, x, z: seen.update(x=_full(x[0].detach()), z=z))
+    with note, nullcontext() if shared else _aside(model):
+        logits = train() if shared else plain()
     same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
-    ok = same and all(own.issuperset(d) for d in directions)
-    got = "a model that changes it" if not same else [*directions[0]]
+    ok = same and all(n in (f"{prefix}weight", f"{prefix}bias") for d in directions for n in d)
+    got = [*directions[0]] if same else "a model that changes it"
     _require(ok, "how", f"'head' with a direction in {prefix}* and its output as logits", got)
-    x, zero = _full(seen["x"]), torch.zeros_like(_full(logits.detach()))
-    tangents = []
+    tangents, x = [], seen["x"]
     with torch.autocast(x.device.type, enabled=False):
         for d in directions:
-            weight, bias = d.get(f"{prefix}weight"), d.get(f"{prefix}bias")
-            dz = zero if weight is None else x @ weight.to(x).T
-            tangents.append(dz if bias is None else dz + bias.to(x))
-    return logits, tangents
+            moved = {n.removeprefix(prefix): t.to(x) for n, t in d.items()}
+            weight = moved.get("weight", torch.zeros_like(head.weight, dtype=x.dtype))
+            tangents.append(F.linear(x, weight, moved.get("bias")))
+    return (logits if shared or not train else train()), tangents
 
 
 @contextmanager
-def _aside(model: nn.Module, named: Direction | None = None, theta: Direction | None = None):
-    """For passes at `theta`, without a graph and in full float32, that leave everything as it was.
-
-    Parameters, buffers, random state and precision settings are restored on leaving.
-    """
-    device = next(model.parameters()).device
-    backends, mha = torch.backends, torch.backends.mha
+def _aside(model: nn.Module, theta: dict[Tensor, Tensor] | None = None):
+    """For eager passes at `theta`, without a graph and in full float32, that leave all as it was:
+    parameters, buffers, random state and precision settings."""
+    device, backends = next(model.parameters()).device, torch.backends
     convolutions = backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.conv
-    swapped = [(named[n], t) for n, t in (theta or {}).items()]
-    swapped += [(b, b.clone()) for b in model.buffers()]
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        if _compiled(model):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         for b in (*convolutions, backends.cuda.matmul, backends.mkldnn.matmul):
             stack.callback(setattr, b, "fp32_precision", b.fp32_precision)
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        stack.callback(backends.mha.set_fastpath_enabled, backends.mha.get_fastpath_enabled())
         torch.set_float32_matmul_precision("highest")
-        mha.set_fastpath_enabled(False)
+        backends.mha.set_fastpath_enabled(False)
         for b in convolutions:
             b.fp32_precision = "ieee"
-        for tensor, other in swapped:
+        for tensor, other in [*(theta or {}).items(), *((b, b.clone()) for b in model.buffers())]:
             stack.callback(setattr, tensor, "data", tensor.data)
             tensor.data = other
         yield
 
 
-def _mixed_or_compiled(model: nn.Module, named: Direction) -> bool:
-    """Whether a plain pass rounds otherwise than a pass `_aside`."""
-    device = next(iter(named.values())).device
-    return torch.is_autocast_enabled(device.type) or _compiled(model)
-
-
-def _compiled(model: nn.Module) -> bool:
-    return any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in model.modules())
-
-
-def _eager(model: nn.Module):
-    """Forward mode and hooks need eager passes of compiled models."""
-    return torch.compiler.set_stance("force_eager") if _compiled(model) else nullcontext()
-
-
-def _as_parameters(inputs: Any, named: Direction) -> Any:
-    """A floating-point tensor in the parameters' type; anything else as it is."""
-    if isinstance(inputs, Tensor) and inputs.is_floating_point():
-        return inputs.to(next(iter(named.values())).dtype)
-    return inputs
-
-
 # --- the solution: Theorem 1 with the two modifications that follow it ----------------------------
-
-
 def solve(
     pi: Tensor, labels: Tensor, beta: float = 0.0, temperature: float = 0.01, gumbel: float = 1.0,
     weight_rule: str = "label", generator: torch.Generator | None = None, *, slope: float = 2.0,
@@ -293,8 +255,7 @@ def solve(
     Returns weights >= 0 that sum to 1, or are all 0 if no sample is kept, and rows on the simplex.
     ValueError for other pi or labels, temperature <= 0 and an unknown weight_rule.
     """
-    expected = f"one of {', '.join(WEIGHT_RULES)}"
-    _require(weight_rule in WEIGHT_RULES, "weight_rule", expected, repr(weight_rule))
+    _require_one_of(WEIGHT_RULES, "weight_rule", weight_rule)
     shape = tuple(pi.shape)
     _require(len(shape) == 2 and 0 not in shape, "pi", "shape (B, K) with B, K >= 1", shape)
     bad = int((~pi.isfinite()).sum())
@@ -309,36 +270,30 @@ def solve(
             noise = torch.empty_like(pi).exponential_(generator=generator)
             y = y - gumbel * noise.clamp_min(TINY).log()
         y = ((y - y.amax(1, keepdim=True)) / temperature).softmax(1)
-    match weight_rule:
-        case "label":
-            weights = (pi * y).sum(1) >= 0
-        case "sum":
-            weights = pi.sum(1) >= -shape[1] * torch.finfo(pi.dtype).eps * pi.abs().sum(1)
-        case "gate":
-            weights = torch.sigmoid(slope * (pi * y_aug).sum(1))
-        case "positive":
-            weights = (pi * y_aug).sum(1).clamp_min(0)
-        case "all":
-            weights = torch.ones_like(pi[:, 0])
-    weights = weights.to(pi)
+    score = (pi * y_aug).sum(1)
+    weights = {
+        "label": (pi * y).sum(1) >= 0,
+        "sum": pi.sum(1) >= -shape[1] * torch.finfo(pi.dtype).eps * pi.abs().sum(1),
+        "gate": torch.sigmoid(slope * score),
+        "positive": score.clamp_min(0),
+        "all": torch.ones_like(score),
+    }[weight_rule].to(pi)
     return weights / _over_ranks(weights.sum()).clamp_min(TINY), y
 
 
 def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
     """Labels (B,) int64 or (B, K) as (B, K) float rows; ValueError if off [0, K) or the simplex."""
-    shape = tuple(labels.shape)
-    if shape == (batch,) and labels.dtype == torch.int64:
+    got = f"{tuple(labels.shape)} {labels.dtype}"
+    if labels.shape == (batch,) and labels.dtype == torch.int64:
         low, high = int(labels.min()), int(labels.max())
-        got = f"[{low}, {high}] in shape {shape}"
-        _require(low >= 0 and high < classes, "labels", f"classes in [0, {classes})", got)
+        ok = low >= 0 and high < classes
+        _require(ok, "labels", f"classes in [0, {classes})", f"[{low}, {high}] in {got}")
         return F.one_hot(labels, classes).float()
-    ok = shape == (batch, classes) and labels.is_floating_point()
-    expected = f"({batch},) int64 or ({batch}, {classes}) float"
-    _require(ok, "labels", expected, f"{shape} {labels.dtype}")
+    ok = labels.shape == (batch, classes) and labels.is_floating_point()
+    _require(ok, "labels", f"({batch},) int64 or ({batch}, {classes}) float", got)
     tolerance = max(1e-3, 2 * torch.finfo(labels.dtype).eps)
     on = (labels >= 0).all(1) & ((_full(labels).sum(1) - 1).abs() <= tolerance)
-    got = f"{labels[~on][:1].tolist()} in shape {shape}"
-    _require(on.all(), "labels", "rows on the simplex", got)
+    _require(on.all(), "labels", "rows on the simplex", f"{labels[~on][:1].tolist()} in {got}")
     return labels
 
 
@@ -359,18 +314,13 @@ def contrastive_logits(a: Tensor, b: Tensor, scale: float | Tensor) -> Tensor:
 
 
 # --- all of it, for a training loop ---------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Refined:
-    """weights (B,), labels (B, K), the inner_products (B, K) they were solved from, the logits
-    (B, K) at theta, and the reliability () of the validation gradient (1 unless `shrink`)."""
-
-    weights: Tensor
-    labels: Tensor
-    inner_products: Tensor
-    logits: Tensor
-    reliability: Tensor
+    weights: Tensor  # (B,)
+    labels: Tensor  # (B, K)
+    inner_products: Tensor  # (B, K), what they were solved from
+    logits: Tensor  # (B, K), at theta
+    reliability: Tensor  # (), of the validation gradient; 1 unless `shrink`
 
 
 @dataclass
@@ -379,9 +329,7 @@ class SAFLEX:
 
     The defaults are Algorithm 1 with the sign of the derivation. space, how, forward, epsilon: see
     `inner_products`; beta, temperature, gumbel, weight_rule, slope, keep_labels: see `solve`.
-    scope: the parameters whose step is looked at: "all"; "last_block", the last composite element
-        of an nn.Sequential or nn.ModuleList (else the last child), and all after it; "head", the
-        last nn.Linear, in closed form; or a list of names or prefixes of names.
+    scope: the parameters whose step is looked at, see `scope_names`; "head" is in closed form.
     optimizer: look at its own step, `optimizer_direction`, not at plain SGD's.
     sign: -1 takes Eq. (9) as printed, without the minus of the cross-entropy.
     centre: subtract from Pi_z its mean over the batch, the common mode of the gradient.
@@ -420,69 +368,63 @@ class SAFLEX:
 
     def __post_init__(self):
         for name, allowed in (("space", SPACES), ("how", HOWS), ("weight_rule", WEIGHT_RULES)):
-            value = getattr(self, name)
-            _require(value in allowed, name, f"one of {', '.join(allowed)}", repr(value))
+            _require_one_of(allowed, name, getattr(self, name))
         _require(self.temperature > 0, "temperature", "a number > 0", self.temperature)
         _require(0 <= self.momentum < 1, "momentum", "a number in [0, 1)", self.momentum)
         _require(self.every >= 1, "every", "an integer >= 1", self.every)
-        self._scope = scope_names(self.model, self.scope)
-        self._how = "head" if self.scope == "head" else self.how
+        self._names = scope_names(self.model, self.scope)
         device = next(self.model.parameters()).device
         self.generator = self.generator or _generator(device, torch.initial_seed())
 
-    def __call__(self, x_aug, y_aug: Tensor, val_loss, ride: bool | str = False) -> Refined:
+    def __call__(self, x_aug, y_aug: Tensor, val_loss, ride: bool = False) -> Refined:
         """Refine one augmented batch.
 
         x_aug: what the model takes; y_aug: (B,) int64 or (B, K) rows on the simplex; val_loss: ()
         scalar, the pair that `shrink` needs, or a function called when the gradient is renewed.
-        ride: the pass at theta is the caller's training pass: refined.logits carry its graph, and
-            batch-norm statistics and the random state move as by model(x_aug). Look-ahead (on a
-            CPU) and head then take one pass less, but not under autocast or compiled, where Pi has
-            float32 passes of its own. Exact does so only with "fused", which carries the derivative
-            on the training pass: some 10 % of a step faster, but half as much peak memory again.
+        ride: refined.logits are those of the caller's training pass: they carry its graph, and
+            batch-norm statistics and the random state move as by model(x_aug). Head, and look-ahead
+            on a CPU in full precision, then make no further pass at theta.
         """
-        directions = self._renew(val_loss)
+        how = "head" if self.scope == "head" else self.how
         logits, tangents = _tangents(
-            self.model, x_aug, directions, self._how, self.forward, self.epsilon, ride
+            self.model, x_aug, self._directions(val_loss), how, self.forward, self.epsilon, ride
         )
-        parts = [self._calibrate(-self.sign * t, logits) for t in tangents]
+        parts = [self._calibrated(-self.sign * t, logits) for t in tangents]
         pi = sum(parts) / len(parts)
-        labels = as_soft_labels(y_aug, *pi.shape).to(pi)
-        reliability = pi.new_ones(())
+        labels, reliability = as_soft_labels(y_aug, *pi.shape).to(pi), pi.new_ones(())
         if self.unit_scale:
             pi = pi / _batch_mean(pi.square().mean(1)).sqrt().clamp_min(TINY)
         if self.shrink:
-            a, b = ((part * labels).sum(1) for part in parts)
-            a, b = a - _batch_mean(a), b - _batch_mean(b)
-            spread = (_batch_mean(a.square()) * _batch_mean(b.square())).sqrt().clamp_min(TINY)
-            reliability = (_batch_mean(a * b) / spread).clamp_min(0)
-            pi = reliability * pi
+            scores = torch.stack([(part * labels).sum(1) for part in parts], 1)
+            scores = scores - _batch_mean(scores)
+            spread = _batch_mean(scores.square()).prod().sqrt().clamp_min(TINY)
+            reliability = (_batch_mean(scores.prod(1)) / spread).clamp_min(0)
         weights, y = solve(
-            pi, labels, self.beta, self.temperature, self.gumbel, self.weight_rule, self.generator,
-            slope=self.slope, keep_labels=self.keep_labels,
+            pi := reliability * pi, labels, self.beta, self.temperature, self.gumbel,
+            self.weight_rule, self.generator, slope=self.slope, keep_labels=self.keep_labels,
         )  # fmt: skip
         return Refined(weights, y, pi, logits, reliability)
 
-    def _renew(self, val_loss) -> list[Direction]:
+    def _directions(self, val_loss) -> list[Direction]:
+        """The validation gradient, or its halves', renewed when due; the optimiser's step on it."""
         if self._calls % self.every == 0:
             losses = val_loss() if callable(val_loss) else val_loss
             losses = [losses] if isinstance(losses, Tensor) else list(losses)
-            count = 1 + self.shrink
+            count, old, m = 1 + self.shrink, self._gradients, self.momentum
             _require(len(losses) == count, "val_loss", f"{count} scalar loss(es)", len(losses))
-            new = [
-                validation_gradient(self.model, loss, self._scope, i < count)
+            self._gradients = [
+                validation_gradient(self.model, loss, self._names, i < count)
                 for i, loss in enumerate(losses, 1)
             ]
-            if (m := self.momentum) and self._gradients:
-                pairs = zip(self._gradients, new, strict=True)
-                new = [{n: m * o[n] + (1 - m) * g[n] for n in g} for o, g in pairs]
-            self._gradients = new
+            for mean, g in zip(self._gradients, old if m else [], strict=False):
+                mean |= {n: m * g[n] + (1 - m) * mean[n] for n in mean}
         self._calls += 1
         if self.optimizer is None:
             return self._gradients
         return [optimizer_direction(self.model, g, self.optimizer) for g in self._gradients]
 
-    def _calibrate(self, pi: Tensor, logits: Tensor) -> Tensor:
+    def _calibrated(self, pi: Tensor, logits: Tensor) -> Tensor:
+        """Pi (B, K) of the logits, centred, in its space and normalised."""
         pi = _in_space(pi - _batch_mean(pi) if self.centre else pi, logits, self.space)
         if self.normalise:
             p = _full(logits.detach()).softmax(1)
@@ -491,16 +433,23 @@ class SAFLEX:
 
 
 def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
-    """Names of the trainable parameters in a scope; ValueError if there are none."""
+    """Names of the trainable parameters in a scope; ValueError if there are none.
+
+    scope: "all"; "last_block", the last composite element of an nn.Sequential or nn.ModuleList
+    (else the last child) and all after it; "head", the last nn.Linear; or names or prefixes.
+    """
     model = _bare(model)
     named = dict(model.named_parameters())
     start, stems = 0, ("",)
     if scope == "last_block":
-        lists, modules = (nn.Sequential, nn.ModuleList), dict(model.named_modules())
-        blocks = [n for n, m in modules.items() if [*m.children()] and type(m) not in lists and n]
-        blocks = [n for n in blocks if isinstance(modules[n.rpartition(".")[0]], lists)]
+        lists = {
+            n: m for n, m in model.named_modules() if isinstance(m, nn.Sequential | nn.ModuleList)
+        }
+        blocks = [
+            f"{n}.{[*m._modules][-1]}" for n, m in lists.items() if len(m) and [*m[-1].children()]
+        ]
         blocks = blocks or [n for n, m in model.named_children() if [*m.parameters()]] or [""]
-        start = [n.startswith(blocks[-1]) for n in named].index(True)
+        start = [n.startswith(blocks[-1].strip(".")) for n in named].index(True)
     elif scope == "head":
         stems = (_head(model)[0],)
     elif scope != "all":
@@ -513,22 +462,26 @@ def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
 
 def _head(model: nn.Module) -> tuple[str, nn.Linear]:
     """The prefix of its parameters' names, and the last nn.Linear, if no other module uses them."""
-    linears = [
-        (f"{n}." if n else n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)
-    ]
+    linears = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)]
     _require(linears, "scope", "a model with an nn.Linear for 'head'", type(model).__name__)
-    prefix, own = linears[-1][0], {id(p) for p in linears[-1][1].parameters()}
+    name, head = linears[-1]
+    prefix, own = f"{name}." if name else "", {id(p) for p in head.parameters()}
     uses = [n for n, p in model.named_parameters(remove_duplicate=False) if id(p) in own]
     shared = [n for n in uses if not n.startswith(prefix)]
     _require(not shared, "scope", "a 'head' that shares no parameters", shared)
-    return linears[-1]
+    return prefix, head
 
 
+# --- models as they come, ranks of a process group, messages --------------------------------------
 def _bare(model: nn.Module) -> nn.Module:
     """The module inside DistributedDataParallel's and torch.compile's wrappers."""
     while isinstance(model, DistributedDataParallel) or hasattr(model, "_orig_mod"):
         model = getattr(model, "_orig_mod", None) or model.module
     return model
+
+
+def _compiled(model: nn.Module) -> bool:
+    return any(hasattr(m, "_orig_mod") or m._compiled_call_impl for m in model.modules())
 
 
 def _full(x: Tensor) -> Tensor:
@@ -555,6 +508,10 @@ def _generator(device: torch.device, seed: int) -> torch.Generator:
 
 
 _shared_generator = cache(_generator)
+
+
+def _require_one_of(allowed: Sequence[str], name: str, got: Any) -> None:
+    _require(got in allowed, name, f"one of {', '.join(allowed)}", repr(got))
 
 
 def _require(ok: Any, name: str, expected: str, got: Any) -> None:

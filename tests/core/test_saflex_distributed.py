@@ -19,7 +19,6 @@ OPTIONS = {
         "normalise": True, "unit_scale": True, "shrink": True,
     },
     "look-ahead": {"gumbel": 0, "how": "lookahead", "weight_rule": "positive"},
-    "fused": {"gumbel": 0, "ride": "fused"},
     "head": {"gumbel": 0, "scope": "head", "weight_rule": "gate"},
 }  # fmt: skip
 
@@ -36,9 +35,7 @@ def refine(model, inner, x, y, x_val, y_val, options):
     losses = [F.cross_entropy(inner(x_val[i::2]), y_val[i::2]) for i in range(2)]
     if not options.get("shrink"):
         losses = [sum(losses) / 2]
-    ride = options.get("ride", True)
-    options = {k: v for k, v in options.items() if k != "ride"}
-    refined = saflex.SAFLEX(model, **options)(x, y, losses, ride=ride)
+    refined = saflex.SAFLEX(model, **options)(x, y, losses, ride=True)
     saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights).backward()
     grads = [p.grad.clone() for p in inner.parameters()]
     inner.zero_grad()

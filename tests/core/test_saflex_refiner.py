@@ -98,14 +98,13 @@ def test_nothing_changes_when_the_forward_pass_fails(task, how, ride):
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize(("how", "scope"), WAYS)
 @pytest.mark.parametrize("shrink", [True, False])
-@pytest.mark.parametrize("mode", [True, "fused"])
-def test_riding_is_the_training_pass(task, how, scope, train, shrink, mode):
+def test_riding_is_the_training_pass(task, how, scope, train, shrink):
     """Same Pi as apart; logits, graph, statistics and random state as those of model(x)."""
     model, x, y, x_val, y_val = task
     model.train(train)
     state = torch.get_rng_state()
     results = []
-    for ride in (mode, False):
+    for ride in (True, False):
         twin = copy.deepcopy(model)
         torch.set_rng_state(state)
         losses = [F.cross_entropy(twin(x_val), y_val) for _ in range(1 + shrink)]
@@ -126,14 +125,20 @@ def test_riding_is_the_training_pass(task, how, scope, train, shrink, mode):
     torch.testing.assert_close(results[0][2], results[1][2], **tight)
 
 
-@pytest.mark.parametrize("how", ["jvp", "lookahead"])
-def test_riding_under_autocast_and_when_compiled(task, how):
+def coarse(graph, _):
+    """A compiler whose kernels round otherwise than eager ones."""
+    return lambda *args: [z.bfloat16().float() for z in graph(*args)]
+
+
+@pytest.mark.parametrize(("how", "scope"), [("jvp", "all"), ("lookahead", "all"), ("head", "head")])
+def test_riding_under_autocast_and_when_compiled(task, how, scope):
     model, x, y, x_val, y_val = task
-    g = saflex.validation_gradient(model, F.cross_entropy(model(x_val), y_val))
+    names = saflex.scope_names(model, scope)
+    g = saflex.validation_gradient(model, F.cross_entropy(model(x_val), y_val), names)
     state = torch.get_rng_state()
     expected = saflex.inner_products(model, x, g, "logits", how="jvp")
-    for autocast, target in ((True, model), (False, torch.compile(model, backend="aot_eager"))):
-        refiner = saflex.SAFLEX(target, how=how, space="logits", every=2)
+    for autocast, target in ((True, model), (False, torch.compile(model, backend=coarse))):
+        refiner = saflex.SAFLEX(target, how=how, scope=scope, space="logits", every=2)
         refiner._gradients, refiner._calls = [g], 1
         torch.set_rng_state(state)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -141,7 +146,7 @@ def test_riding_under_autocast_and_when_compiled(task, how):
         assert refined.logits.dtype == (torch.bfloat16 if autocast else torch.float32)
         assert refined.logits.requires_grad
         error = (refined.inner_products - expected).norm()
-        assert error < (0.01 if how == "jvp" else 0.03) * expected.norm()
+        assert error < (0.03 if how == "lookahead" else 0.01) * expected.norm()
 
 
 def calibrated_by_hand(model, x, y, losses, optimizer):

@@ -141,20 +141,22 @@ def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
             _require(shape == t.shape, "direction", f"shape {shape} for {n}", tuple(t.shape))
         finite = d and get_total_norm(d.values()).isfinite()
         _require(finite, "direction", "one or more finite tensors", f"{len(d)} tensors")
+    first = next(iter(named.values()))
     if isinstance(x, Tensor) and x.is_floating_point():
-        x = x.to(next(iter(named.values())))
+        x = x.to(first.dtype)
+    kind, precision = first.device.type, torch.get_float32_matmul_precision()
+    alike = kind == "cpu" and precision == "highest" and not torch.is_autocast_enabled(kind)
+    shared = ride and not _compiled(model) and (how == "head" or (how == "lookahead" and alike))
     along = {"jvp": _exact, "lookahead": _lookahead, "head": _closed_form}[how]
-    train = partial(call, model, inputs) if ride else None
-    shared = ride and not _compiled(model)
-    logits, tangents = along(
-        bare, named, directions, partial(call, bare, x), train, shared, epsilon
-    )
+    plain, train = partial(call, bare, x), partial(call, model, inputs)
+    logits, tangents = along(bare, named, directions, plain, train if shared else None, epsilon)
+    logits = train() if ride and not shared else logits
     shape = tuple(logits.shape)
     _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
     return logits, [_full(t.detach()) for t in tangents]
 
 
-def _exact(model, named, directions, plain, train, shared, epsilon):
+def _exact(model, named, directions, plain, train, epsilon):
     """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
     tangents, module = [], nn.Module()
     module.model, module.forward = model, plain  # functional_call wants a module of the tensors
@@ -164,36 +166,29 @@ def _exact(model, named, directions, plain, train, shared, epsilon):
             logits, dz = unpack_dual(torch.func.functional_call(module, duals, ()))
             tangents.append(torch.zeros_like(logits) if dz is None else dz)
             del duals, dz
-    return (train() if train else logits), tangents
+    return logits, tangents
 
 
-def _lookahead(model, named, directions, plain, train, shared, epsilon):
+def _lookahead(model, named, directions, plain, train, epsilon):
     """Plain passes: dz = (z(theta + e d) - z(theta)) / e."""
-    moved, first = [], next(iter(named.values()))
+    moved = []
     for d in directions:
         size = get_total_norm([named[n].detach() for n in d])
         unit = size / get_total_norm(d.values()).clamp_min(TINY)
-        e = epsilon or torch.finfo(first.dtype).eps ** 0.5 / 30 * unit
-        with _aside(model, {named[n]: named[n].detach() + e * t.to(first) for n, t in d.items()}):
+        e = epsilon or torch.finfo(size.dtype).eps ** 0.5 / 30 * unit
+        with _aside(model, {named[n]: named[n].detach() + e * t for n, t in d.items()}):
             moved.append((_full(plain()), e))
-    kind, precision = first.device.type, torch.get_float32_matmul_precision()
-    alike = kind == "cpu" and precision == "highest" and not torch.is_autocast_enabled(kind)
-    if shared and alike:  # the training pass rounds as a pass aside does
-        logits = train()
-    else:
-        with _aside(model):
-            start = plain()
-        logits = train() if train else start
-    start = _full(logits.detach() if shared and alike else start)
-    return logits, [(z - start) / e for z, e in moved]
+    with nullcontext() if train else _aside(model):
+        logits = (train or plain)()
+    return logits, [(z - _full(logits.detach())) / e for z, e in moved]
 
 
-def _closed_form(model, named, directions, plain, train, shared, epsilon):
+def _closed_form(model, named, directions, plain, train, epsilon):
     """dz = dW x + db of the last linear layer, with x its input in the pass at theta."""
     seen, (prefix, head) = {}, _head(model)
     note = head.register_forward_hook(lambda _, x, z: seen.update(x=_full(x[0].detach()), z=z))
-    with note, nullcontext() if shared else _aside(model):
-        logits = train() if shared else plain()
+    with note, nullcontext() if train else _aside(model):
+        logits = (train or plain)()
     same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
     ok = same and all(n in (f"{prefix}weight", f"{prefix}bias") for d in directions for n in d)
     got = [*directions[0]] if same else "a model that changes it"
@@ -204,7 +199,7 @@ def _closed_form(model, named, directions, plain, train, shared, epsilon):
             moved = {n.removeprefix(prefix): t.to(x) for n, t in d.items()}
             weight = moved.get("weight", torch.zeros_like(head.weight, dtype=x.dtype))
             tangents.append(F.linear(x, weight, moved.get("bias")))
-    return (logits if shared or not train else train()), tangents
+    return logits, tangents
 
 
 @contextmanager

@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := repro
 
 repro: .venv/installed
-	@python -m replication.settings
+	@python -m replication.stages.estimate --unmeasured
 	dvc repro
 
 test: .venv/installed

@@ -6,15 +6,16 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from replication.settings import SettingsError, expected_cells, load, method_name
+from replication.settings import SettingsError, expected_cells, load, main, method_name
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "params.yaml").read_text()
 
 
 def test_every_profile_is_valid_and_its_cells_have_distinct_names():
-    for profile in ("quick", "small"):
+    for profile in ("quick", "small", "sweep", "full"):
         settings = load(ROOT / "params.yaml", profile)
         names = [(method_name(c), c["batch"]) for c in expected_cells(settings)]
         assert settings.run.name == profile
@@ -57,6 +58,46 @@ def test_a_mistake_is_named(tmp_path, old, new, parts):
         assert part in str(caught.value)
 
 
+def limited(tmp_path, limits):
+    params = yaml.safe_load(TEXT)
+    params["run"] = params["profiles"]["small"]
+    params["run"]["tabular"]["training"]["limits"] = limits
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return path
+
+
+def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(tmp_path, monkeypatch, capsys):
+    few, many = {"seeds": 3, "epochs": 7, "batch_size": 9}, {"seeds": 10000, "epochs": 10000}
+    limited(tmp_path, {"qsar": few, "arrhythmia": many})
+    monkeypatch.chdir(tmp_path)
+    settings = load()
+    grid = settings.run.tabular
+    plain = grid.training.model_copy(update={"limits": {}})
+    assert settings.seeds("tabular", "qsar") == 3
+    own = {"epochs": 7, "batch_size": 9}
+    assert settings.training("tabular", "qsar") == plain.model_copy(update=own)
+    assert settings.seeds("tabular", "arrhythmia") == grid.seeds > 3
+    assert settings.training("tabular", "arrhythmia") == plain
+    main()
+    printed = capsys.readouterr().out
+    assert "qsar: 3 seeds x 7 epochs" in printed
+    assert "arrhythmia: " not in printed
+
+
+@pytest.mark.parametrize(
+    ("limits", "part"),
+    [
+        ({"qsar": {"seeds": 0}}, "run.tabular.training.limits.qsar.seeds"),
+        ({"qsar": {"epochs": "x"}}, "run.tabular.training.limits.qsar.epochs"),
+        ({"wine": {"seeds": 3}}, "'wine' is not among run.tabular.datasets"),
+    ],
+)
+def test_mistaken_limits_are_named(tmp_path, limits, part):
+    with pytest.raises(SettingsError, match=part):
+        load(limited(tmp_path, limits))
+
+
 def test_a_stage_with_a_mistake_stops_before_anything_heavy_is_imported(tmp_path):
     (tmp_path / "params.yaml").write_text(TEXT.replace("beta: 3.0", "beta: x"))
     keys = ("family", "dataset", "model", "upstream", "refiner")
@@ -92,3 +133,53 @@ def test_the_file_survives_being_rewritten_by_dvc(tmp_path):
     )
     for name in ("calibrated", "permuted", "smoothing"):
         assert load(path).refiners[name].saflex.beta == 1.0
+
+
+def grids(tmp_path, change):
+    params = yaml.safe_load(TEXT)
+    grid = params["run"]["images"]
+    grid |= {"upstreams": ["randaugment", "crop"], "crops": ["crop"]}
+    grid |= {"refiners": ["none", "paper"], "crop_refiners": ["soft-augmentation"]}
+    change(params)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    return load(path)
+
+
+def test_refiners_for_crops_are_cells_of_crops_alone(tmp_path):
+    settings = grids(tmp_path, lambda params: None)
+    cells = [c for c in expected_cells(settings) if c["family"] == "images"]
+    refined = {(c["upstream"], c["refiner"]) for c in cells if c["upstream"] != "none"}
+    assert refined == {
+        ("randaugment", "none"),
+        ("randaugment", "paper"),
+        ("crop", "none"),
+        ("crop", "paper"),
+        ("crop", "soft-augmentation"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"crops": ["randaugment"]}, "run.images.crops: 'randaugment' does not crop"),
+        ({"upstreams": ["randaugment"]}, "'crop' is not among run.images.upstreams"),
+        (
+            {"refiners": ["soft-augmentation"]},
+            "run.images.refiners: 'soft-augmentation' needs .* name it in run.images.crop_refiners",
+        ),
+        ({"crop_refiners": ["paper"]}, "run.images.crop_refiners: 'paper' is among"),
+        ({"crop_refiners": ["soft"]}, "run.images.crop_refiners: 'soft' is not defined"),
+    ],
+)
+def test_crops_that_do_not_fit_are_named(tmp_path, changed, message):
+    with pytest.raises(SettingsError, match=message):
+        grids(tmp_path, lambda params: params["run"]["images"].update(changed))
+
+
+def test_the_whole_validation_split_cannot_be_trained_on_in_part(tmp_path):
+    def change(params):
+        params["refiners"]["train-validation"]["validation_noise"] = 0.2
+
+    with pytest.raises(SettingsError, match=r"refiners.train-validation: .*validation_noise"):
+        grids(tmp_path, change)

@@ -52,6 +52,14 @@ class PaddedCrop(Strict):
     padding: Count
 
 
+class LPA3(Strict):
+    kind: Literal["lp-a3"]
+    epsilon: Annotated[int, Field(ge=1, le=255)]
+    margin: Share
+    iterations: Count
+    penalty: Positive
+
+
 class TabularCutMix(Strict):
     kind: Literal["tabular-cutmix"]
     probability: Share
@@ -61,7 +69,7 @@ class TabularCutMix(Strict):
 
 
 Upstream = Annotated[
-    Identity | RandAugment | TrivialAugment | Mixing | Crop | PaddedCrop | TabularCutMix,
+    Identity | RandAugment | TrivialAugment | Mixing | Crop | PaddedCrop | LPA3 | TabularCutMix,
     Field(discriminator="kind"),
 ]
 
@@ -90,12 +98,18 @@ class Saflex(Strict):
 
 
 class Refiner(Strict):
-    """What happens to augmented samples; `saflex` where a reading is used or imitated."""
+    """What happens to augmented samples; `saflex` where a reading is used or imitated.
+
+    validation_share: of the validation split, drawn per seed. validation_noise: share of what is
+    left whose labels are moved to another class. For the sweep of its size and quality.
+    """
 
     kind: Literal["none", "saflex", "permuted", "smoothing", "soft-augmentation"]
     saflex: Saflex | None = None
     power: Positive | None = None
     train_on_validation: bool = False
+    validation_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    validation_noise: Share = 0.0
 
     @model_validator(mode="after")
     def _reading_where_needed(self):
@@ -103,7 +117,16 @@ class Refiner(Strict):
         for key, needed in (("saflex", self.kind != "none" and not soft), ("power", soft)):
             if needed != (getattr(self, key) is not None):
                 raise ValueError(f"kind {self.kind} {'needs a' if needed else 'takes no'} {key}:")
+        if self.train_on_validation and not self.whole_validation:
+            raise ValueError(
+                "train_on_validation: takes no validation_share: or validation_noise:; "
+                "views of the whole split are stored"
+            )
         return self
+
+    @property
+    def whole_validation(self) -> bool:
+        return self.validation_share == 1 and self.validation_noise == 0
 
 
 class Digits(Strict):
@@ -142,6 +165,7 @@ class ResNet(Strict):
     learning_rate: Positive
     width: Count
     blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] = [2, 2, 2, 2]
+    bottleneck: bool = False
 
 
 class MLP(Strict):
@@ -174,7 +198,20 @@ class Trees(Strict):
 Model = Annotated[ResNet | MLP | SAINT | Trees, Field(discriminator="kind")]
 
 
+class Limits(Strict):
+    """At most so many seeds and epochs, and another batch size."""
+
+    seeds: Count | None = None
+    epochs: Count | None = None
+    batch_size: Count | None = None
+
+
 class Training(Strict):
+    """precision: of the training passes, bfloat16 by autocast; auto takes it for images on a GPU.
+    channels_last: the memory layout of convolutions. compile: the network by torch.compile.
+    limits: of single data sets, by name.
+    """
+
     epochs: Count
     batch_size: Count
     validation_batch: Count | Literal["all"]
@@ -184,12 +221,20 @@ class Training(Strict):
     select: Literal["last", "best"]
     patience: Count | None
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
     jobs: Count
     threads: Count
+    limits: dict[str, Limits] = {}
 
 
 class Grid(Strict):
-    """One family's part of a profile: which cells there are and how each is trained."""
+    """One family's part of a profile: which cells there are and how each is trained.
+
+    crops, crop_refiners: those of the upstreams that crop, and refiners for them alone.
+    views: stored augmented copies of each image; 0 draws a new one in every step.
+    """
 
     datasets: list[str]
     models: list[str]
@@ -198,8 +243,10 @@ class Grid(Strict):
     batches: list[Literal["augmented", "clean-augmented"]]
     refiners: list[str]
     clean_refiners: list[str]
+    crops: list[str] = []
+    crop_refiners: list[str] = []
     seeds: Count
-    views: Count = 1
+    views: Annotated[int, Field(ge=0)] = 1
     training: Training
 
 
@@ -265,6 +312,7 @@ class Settings(Strict):
                 ("upstreams", self.upstreams),
                 ("refiners", self.refiners),
                 ("clean_refiners", self.refiners),
+                ("crop_refiners", self.refiners),
             ):
                 for name in getattr(grid, key):
                     if name not in defined:
@@ -272,14 +320,29 @@ class Settings(Strict):
                             f"run.{family}.{key}: {name!r} is not defined; "
                             f"one of {', '.join(defined)} is expected"
                         )
-            uncropped = [
-                u for u in grid.upstreams if self.upstreams[u].kind not in ("crop", "padded-crop")
-            ]
-            soft = [r for r in grid.refiners if self.refiners[r].kind == "soft-augmentation"]
-            if soft and uncropped:
+            if unknown := set(grid.training.limits) - set(grid.datasets):
                 raise ValueError(
-                    f"run.{family}.refiners: {soft[0]!r} needs upstreams that crop; "
-                    f"{uncropped[0]!r} does not"
+                    f"run.{family}.training.limits: {min(unknown)!r} is not among "
+                    f"run.{family}.datasets"
+                )
+            for name in grid.crops:
+                if name not in grid.upstreams:
+                    raise ValueError(
+                        f"run.{family}.crops: {name!r} is not among run.{family}.upstreams"
+                    )
+                if self.upstreams[name].kind not in ("crop", "padded-crop"):
+                    raise ValueError(f"run.{family}.crops: {name!r} does not crop")
+            for key in ("refiners", "clean_refiners"):
+                for name in getattr(grid, key):
+                    if self.refiners[name].kind == "soft-augmentation":
+                        raise ValueError(
+                            f"run.{family}.{key}: {name!r} needs upstreams that crop; "
+                            f"name it in run.{family}.crop_refiners"
+                        )
+            if twice := set(grid.refiners) & set(grid.crop_refiners):
+                raise ValueError(
+                    f"run.{family}.crop_refiners: {min(twice)!r} is among run.{family}.refiners, "
+                    "which every upstream has"
                 )
             if trees := [m for m in grid.models if self.models[m].kind == "trees"]:
                 raise ValueError(
@@ -287,6 +350,22 @@ class Settings(Strict):
                     f"name it in run.{family}.clean_models"
                 )
         return self
+
+    def seeds(self, family: str, dataset: str) -> int:
+        """How many seeds the cells of a data set have."""
+        grid = getattr(self.run, family)
+        return min(grid.seeds, grid.training.limits.get(dataset, Limits()).seeds or grid.seeds)
+
+    def training(self, family: str, dataset: str) -> Training:
+        """How the cells of a data set are trained: the recipe within the data set's limits."""
+        recipe = getattr(self.run, family).training
+        limits = recipe.limits.get(dataset, Limits())
+        own = {
+            "epochs": min(recipe.epochs, limits.epochs or recipe.epochs),
+            "batch_size": limits.batch_size or recipe.batch_size,
+            "limits": {},
+        }
+        return recipe.model_copy(update=own)
 
 
 FAMILIES = ("images", "tabular")
@@ -347,6 +426,7 @@ def expected_cells(settings: Settings) -> list[dict[str, str]]:
         methods = [
             *product(grid.clean_models, ["none"], ["clean"], grid.clean_refiners),
             *product(grid.models, grid.upstreams, grid.batches, grid.refiners),
+            *product(grid.models, grid.crops, grid.batches, grid.crop_refiners),
         ]
         cells += [
             {
@@ -382,6 +462,11 @@ def main() -> None:
             f"  {family}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs on "
             f"{', '.join(grid.datasets) or 'nothing'}"
         )
+        for dataset in grid.datasets:
+            seeds = settings.seeds(family, dataset)
+            epochs = settings.training(family, dataset).epochs
+            if (seeds, epochs) != (grid.seeds, grid.training.epochs):
+                print(f"    {dataset}: {seeds} seeds x {epochs} epochs")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from replication.data.download import MIRROR, DownloadError, Source, fetch, source
+from replication.data.download import MIRROR, DownloadError, Source, fetch, sources
 
 CONTENT = b"not really images" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -95,7 +95,15 @@ def test_a_right_file_is_not_fetched_again_and_a_damaged_one_is(tmp_path, served
 
 
 def test_medmnist_sources_are_the_packages_own():
-    found = source("breastmnist")
+    (found,) = sources("breastmnist")
     assert (found.file, found.md5) == ("breastmnist.npz", "750601b1f35ba3300ea97c75c52ff8f6")
     with pytest.raises(KeyError):
-        source("nothing")
+        sources("nothing")
+
+
+def test_a_table_with_labels_of_their_own_has_two_files():
+    from replication.data.tabular import TABLES
+
+    files = {source.file for source in sources("appetency-kdd09")}
+    assert len(files) == 2
+    assert TABLES["appetency-kdd09"].labels in files

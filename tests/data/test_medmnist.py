@@ -41,9 +41,11 @@ def test_a_class_may_be_absent_from_validation(tmp_path):
     ("changes", "message"),
     [
         ({"val_images": None}, "val_images is missing"),
-        ({"train_labels": np.zeros((12, 14), np.int64)}, "14 labels per image"),
+        ({"test_images": None, "test_labels": None}, "test_images is missing"),
+        ({"train_labels": np.zeros((12, 14), np.int64)}, "14 labels per image.*set is multi-label"),
         ({"train_labels": np.zeros((11, 1), np.int64)}, "12 train images but 11 labels"),
-        ({"train_images": np.zeros((12, 64, 64), np.uint8)}, "28 x 28"),
+        ({"train_images": np.zeros((12, 64, 64), np.uint8)}, r"\(12, 64, 64\).*28 x 28.*larger"),
+        ({"train_images": np.zeros((12, 28, 28), np.float32)}, "float32.*uint8"),
         ({"train_images": np.array([{}] * 12)}, "not a readable"),
     ],
 )
@@ -60,3 +62,24 @@ def test_a_truncated_file_is_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ValueError, match=r"set\.npz: not a readable"):
         medmnist("set", tmp_path)
+
+
+def test_images_are_memory_mapped_and_never_written_to(tmp_path):
+    folder = tmp_path / "raw/set"
+    folder.mkdir(parents=True)
+    arrays = stand_in(folder, channels=3)
+    first = medmnist("set", folder).train.inputs
+    assert isinstance(first, np.memmap)
+    first[:] = 0
+    again = medmnist("set", folder).train.inputs
+    assert (again == arrays["train_images"].transpose(0, 3, 1, 2)).all()
+    assert [path.name for path in folder.iterdir()] == ["set.npz"]
+
+
+def test_another_version_of_a_file_is_unpacked_anew(tmp_path):
+    folder = tmp_path / "raw/set"
+    folder.mkdir(parents=True)
+    stand_in(folder)
+    medmnist("set", folder)
+    stand_in(folder, sizes=(9, 5, 6))
+    assert len(medmnist("set", folder).train) == 9

@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_wine
 
 import replication.data
 from replication.data.tabular import SOURCES, TABLES, load, load_csv, statistics
+from replication.settings import CSV, MedMNIST
 
 EMBEDDED = Path(replication.data.__file__).parent / "embedded"
 MIRROR = os.environ.get("SAFLEX_DATA_MIRROR")
@@ -171,6 +172,14 @@ def test_embedded_sets_are_those_of_scikit_learn(name, source):
     assert dataset.train.inputs.shape[1] == frame.shape[1] - 1
 
 
+def test_statistics_follow_the_settings_of_a_data_set():
+    source = CSV(kind="csv", file="wine.csv", target="target", categorical=["alcohol"])
+    row = replication.data.statistics("wine", source, EMBEDDED)
+    assert (row["classes"], row["rows"], row["categorical"], row["continuous"]) == (3, 178, 1, 12)
+    assert row["positives"] is None
+    assert replication.data.statistics("x", MedMNIST(kind="medmnist"), EMBEDDED) is None
+
+
 def arff(path, columns, rows, relation="a table"):
     attributes = "".join(f"@attribute {name} {kind}\n" for name, kind in columns.items())
     lines = "\n".join(",".join(map(str, row)) for row in rows)
@@ -195,7 +204,7 @@ def test_credit_as_arff_and_as_csv(tmp_path):
     quoted = written(
         frame.assign(Class=[f"'{c}'" for c in frame["Class"]]), tmp_path / "quoted.csv"
     )
-    expected = {"features": 29, "categorical": 0, "continuous": 29, "rows": 300}
+    expected = {"classes": 2, "features": 29, "categorical": 0, "continuous": 29, "rows": 300}
     expected |= {"positives": 30, "negatives": 270, "percent": 10.0}
     for path in (as_arff, as_csv, quoted):
         assert statistics("credit", path) == expected
@@ -240,6 +249,7 @@ def test_kdd_cup_1999_layout(tmp_path):
     path = tmp_path / "kddcup.data_10_percent.gz"
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     assert statistics("appetency-kdd99", path) == {
+        "classes": 2,
         "features": 39,
         "categorical": 3,
         "continuous": 36,
@@ -269,6 +279,22 @@ def test_kdd_cup_2009_layout(tmp_path):
     labels.write_text("1\n-1\n")
     with pytest.raises(ValueError, match="200 rows, but 2 labels"):
         load("appetency-kdd09", path)
+    labels.unlink()
+    with pytest.raises(FileNotFoundError, match=r"orange_small_train_appetency.labels: no such"):
+        load("appetency-kdd09", path)
+
+
+def test_a_file_is_read_once_for_all_seeds_until_it_changes(tmp_path, monkeypatch):
+    reads, read_csv = [], pd.read_csv
+    monkeypatch.setattr(pd, "read_csv", lambda *a, **k: reads.append(a) or read_csv(*a, **k))
+    path = written(churn(), tmp_path / "churn.csv")
+    first, second = (load_csv(path, "left", seed=seed) for seed in (0, 1))
+    assert not np.array_equal(first.train.inputs, second.train.inputs)
+    once = len(reads)
+    written(churn(rows=300), path)
+    os.utime(path, ns=(0, 0))
+    assert len(load_csv(path, "left").train) == 195
+    assert len(reads) == 2 * once
 
 
 def test_arrhythmia_drops_column_18_and_what_hardly_varies(tmp_path):
@@ -377,4 +403,4 @@ def test_statistics_of_the_real_files(name):
         pytest.skip(f"{SOURCES[name].file} is not in the mirror")
     assert hashlib.md5(found.read_bytes()).hexdigest() == SOURCES[name].md5
     row = statistics(name, found)
-    assert (*list(row.values())[:-1], round(row["percent"], 2)) == PUBLISHED[name]
+    assert (*list(row.values())[1:-1], round(row["percent"], 2)) == PUBLISHED[name]

@@ -13,6 +13,7 @@ from replication.report.layouts import (
     differences_grid,
     glance_grid,
     paper_grid,
+    precision_grid,
     results_grid,
 )
 from replication.report.methods import refiner_label, role
@@ -86,6 +87,25 @@ def test_results_and_differences_in_points(tmp_path):
     assert paper == "+0.82"
     assert permuted == smoothing == "not run"
     assert results_grid(TABLE_2, frame).columns == ["Method", "qsar\nAUROC"]
+
+
+def test_average_precision_of_the_tabular_cells_alone(tmp_path):
+    setting = ("credit", "mlp", "cutmix", "augmented")
+    cells = [name(*setting, refiner, "tabular") for refiner in ("none", "permuted")]
+    cells.append(name("digits", "resnet18", "mixup", "augmented", "none"))
+    for cell in (cells[0], cells[2]):
+        made = content(cell, [98, 99], metric="auroc")
+        for seed, value in zip(made["seeds"], (0.10, 0.14), strict=True):
+            seed["average_precision"] = value
+        write(tmp_path, made)
+    grid = precision_grid(read_cells(tmp_path, cells))
+    assert grid.columns == ["Method", "credit"]
+    assert [group.heading for group in grid.groups] == ["mlp · CutMix, augmented only"]
+    assert dict(grid.groups[0].rows) == {
+        "upstream alone": ["12.00 ± 25.41"],
+        "permuted (control)": ["not run"],
+    }
+    assert precision_grid(read_cells(tmp_path, cells[2:])).empty
 
 
 def test_one_seed_and_undefined_scores_are_said(tmp_path):

@@ -1,21 +1,30 @@
 """Stored views are what the upstream makes, whole and the same again."""
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import replication.data
 from replication.stages import augment
 
 ROOT = Path(__file__).parents[2]
+UPSTREAMS = {
+    "boxes": {"kind": "cutmix", "alpha": 1.0},
+    "trivialaugment": {"kind": "trivialaugment"},
+    "lp-a3": {"kind": "lp-a3", "epsilon": 8, "margin": 0.1, "iterations": 5, "penalty": 10.0},
+}
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["upstreams"] |= UPSTREAMS
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     embedded = Path(replication.data.__file__).parent / "embedded"
     shutil.copytree(embedded, tmp_path / "data/embedded")
     monkeypatch.chdir(tmp_path)
@@ -29,7 +38,7 @@ def store(monkeypatch, upstream, out):
     return {path.stem: np.load(path) for path in Path(out).iterdir()}
 
 
-@pytest.mark.parametrize("upstream", ["randaugment", "mixup", "crop"])
+@pytest.mark.parametrize("upstream", ["randaugment", "mixup", "crop", "boxes", "trivialaugment"])
 def test_views_have_the_promised_shapes_and_come_out_the_same_again(
     workspace, monkeypatch, upstream
 ):
@@ -53,6 +62,14 @@ def test_a_view_belongs_to_its_sample(workspace, monkeypatch):
     train = digits(folder, 200, 200, 0).train
     assert (views["train_inputs"] == train.inputs).all()
     assert (views["train_labels"].argmax(2) == train.labels).all()
+
+
+def test_what_is_drawn_in_training_stores_its_settings_alone(workspace, monkeypatch):
+    command = ["augment", "--dataset", "digits", "--upstream", "lp-a3", "--out", "views/lp-a3"]
+    monkeypatch.setattr(sys, "argv", command)
+    augment.main()
+    (stored,) = Path("views/lp-a3").iterdir()
+    assert json.loads(stored.read_text()) == UPSTREAMS["lp-a3"]
 
 
 def test_crops_store_how_much_of_the_image_is_left(workspace, monkeypatch):

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
+from torchvision.transforms import v2
 
 from replication.upstream import build
 from replication.upstream.mixing import CutMix, Mixup
@@ -74,6 +75,26 @@ def test_cutmix_is_a_box_of_another_image_with_the_labels_area():
             assert rows.nonzero().diff(dim=0).le(1).all()
             assert columns.nonzero().diff(dim=0).le(1).all()
     assert len(partners) == (soft.diagonal() < 1).sum()
+
+
+def test_cutmix_equals_torchvisions_for_the_box_and_partner_drawn():
+    count, height, width = 60, 9, 14
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(256, (count, 3, height, width), dtype=torch.uint8, generator=generator)
+    output, soft = CutMix(count)(inputs, torch.arange(count), generator)
+    reference, mixed = v2.CutMix(num_classes=count), 0
+    for i in range(count):
+        foreign = (output[i] != inputs[i]).any(0)
+        if not foreign.any():
+            continue
+        (y1, x1), (y2, x2) = foreign.nonzero().amin(0), foreign.nonzero().amax(0) + 1
+        labels = torch.tensor([i, (soft[i] - torch.eye(count)[i]).argmax()])
+        kept = 1 - (x2 - x1).item() * (y2 - y1).item() / (height * width)
+        params = {"box": (x1, y1, x2, y2), "lam_adjusted": kept, "batch_size": 2, "labels": labels}
+        assert torch.equal(output[i], reference.transform(inputs[labels], params)[0])
+        torch.testing.assert_close(soft[i], reference.transform(labels, params)[0])
+        mixed += 1
+    assert mixed > count / 2
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 4.0])

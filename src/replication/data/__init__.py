@@ -5,7 +5,7 @@ from pathlib import Path
 from replication.data.dataset import Dataset, Split
 from replication.settings import DataSource
 
-__all__ = ["Dataset", "Split", "load"]
+__all__ = ["Dataset", "Split", "load", "statistics"]
 
 
 def load(name: str, source: DataSource, folder: Path | str, seed: int) -> Dataset:
@@ -31,11 +31,23 @@ def load(name: str, source: DataSource, folder: Path | str, seed: int) -> Datase
         case "csv":
             from replication.data.tabular import load_csv
 
-            return load_csv(
-                place / source.file,
-                source.target,
-                source.separator,
-                tuple(source.categorical),
-                tuple(source.dropped),
-                seed,
-            )
+            columns = tuple(source.categorical), tuple(source.dropped)
+            return load_csv(place / source.file, source.target, source.separator, *columns, seed)
+
+
+def statistics(name: str, source: DataSource, folder: Path | str) -> dict | None:
+    """The row of Table 5 of a table, None for images."""
+    place = Path(folder) / name
+    match source.kind:
+        case "table":
+            from replication.data.tabular import SOURCES
+            from replication.data.tabular import statistics as of_table
+
+            return of_table(name, place / SOURCES[name].file)
+        case "csv":
+            from replication.data.tabular import csv_table
+            from replication.data.tabular import statistics as of_table
+
+            columns = tuple(source.categorical), tuple(source.dropped)
+            table = csv_table(source.target, source.separator, *columns)
+            return of_table(table, place / source.file)

@@ -27,16 +27,17 @@ class Source:
     folder: str
 
 
-def source(name: str) -> Source:
-    """Where the data set `name` comes from. KeyError for a set that is not downloaded."""
+def sources(name: str) -> list[Source]:
+    """The files of the data set `name`. KeyError for a set that is not downloaded."""
     from medmnist import INFO
 
     from replication.data.tabular import SOURCES
 
-    if table := SOURCES.get(name):
-        return Source(table.file, table.address, table.md5, table.publisher, "tabular")
+    tables = [table for n, table in SOURCES.items() if n in (name, f"{name}-labels")]
+    if tables:
+        return [Source(t.file, t.address, t.md5, t.publisher, "tabular") for t in tables]
     info = INFO[name]
-    return Source(f"{name}.npz", info["url"], info["MD5"], info["license"], "medmnist")
+    return [Source(f"{name}.npz", info["url"], info["MD5"], info["license"], "medmnist")]
 
 
 def fetch(source: Source, folder: Path) -> Path:

@@ -14,6 +14,7 @@ identifiers; the paper's 12 = 7 + 5 is reached only by counting the target. Cred
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -190,18 +191,31 @@ def load_csv(
     seed: int = 0,
 ) -> Dataset:
     """Any CSV with a header, prepared like the sets of `load`; classes in sorted order."""
-    table = Table(target, None, separator, True, tuple(categorical), tuple(dropped))
+    table = csv_table(target, separator, categorical, dropped)
     return _dataset(Path(path).stem, Path(path), table, seed)
 
 
-def statistics(name: str, path: Path) -> dict[str, int | float | None]:
+def csv_table(
+    target: str,
+    separator: str = ",",
+    categorical: tuple[str, ...] = (),
+    dropped: tuple[str, ...] = (),
+) -> Table:
+    """How `load_csv` reads a file."""
+    return Table(target, None, separator, True, tuple(categorical), tuple(dropped))
+
+
+def statistics(name: str | Table, path: Path) -> dict[str, int | float | None]:
     """The row of the paper's Table 5 for a file: counts, and the percentage of positives.
 
     `positives`, `negatives` and `percent` are None for more than two classes.
     """
-    categories, numbers, labels = _read(Path(path), _table(name))
-    positives = int(labels.sum()) if labels.max() == 1 else None
+    table = name if isinstance(name, Table) else _table(name)
+    categories, numbers, labels = _read(Path(path), table)
+    classes = int(labels.max()) + 1
+    positives = int(labels.sum()) if classes == 2 else None
     return {
+        "classes": classes,
         "features": categories.shape[1] + numbers.shape[1],
         "categorical": categories.shape[1],
         "continuous": numbers.shape[1],
@@ -257,6 +271,15 @@ def _encode(categories, numbers, train):
 
 def _read(path, table):
     """Categories (n, C) as values, numbers (n, N) float64 and labels (n,) int64 of a file."""
+    files = [path, path.parent / table.labels] if table.labels else [path]
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"{file}: no such file; download it, or put a copy there")
+    return _read_once(path, table, tuple(file.stat().st_mtime_ns for file in files))
+
+
+@lru_cache(maxsize=1)  # the seeds of a cell differ in their splits alone
+def _read_once(path, table, modified):
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; download or export it again")
     frame = {".arff": _read_arff, ".mat": _read_mat}.get(path.suffix, _read_csv)(path, table)

@@ -13,7 +13,8 @@ def build(settings: Model, dataset: Dataset) -> nn.Module:
             from replication.models.resnet import ResNet
 
             channels = dataset.train.inputs.shape[1]
-            return ResNet(channels, dataset.classes, settings.width, tuple(settings.blocks))
+            options = settings.model_dump(exclude={"kind", "learning_rate"})
+            return ResNet(channels, dataset.classes, **options)
         case "mlp":
             from replication.models.mlp import MLP as network
         case "saint":

@@ -13,22 +13,50 @@ class BasicBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+        self.shortcut = _shortcut(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-class ResNet(nn.Module):
-    """Stem, four stages of basic blocks with width, 2, 4 and 8 times width channels, linear head.
+class Bottleneck(nn.Module):
+    """A 3x3 convolution at a quarter of the channels between two 1x1 ones, and a shortcut.
 
-    blocks (2, 2, 2, 2) and width 64 make ResNet-18, (3, 4, 6, 3) ResNet-34. No max-pool and a
-    stem of stride 1, for images of 8 to 64 pixels. (B, in_channels, H, W) -> logits (B, classes).
+    (B, inputs, H, W) -> (B, outputs, H/s, W/s)
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        inner = outputs // 4
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, inner, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(),
+            nn.Conv2d(inner, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = _shortcut(inputs, outputs, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+    if stride == 1 and inputs == outputs:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+
+class ResNet(nn.Module):
+    """Stem, four stages of blocks with width, 2, 4 and 8 times width channels, linear head.
+
+    blocks (2, 2, 2, 2) and width 64 make ResNet-18, (3, 4, 6, 3) ResNet-34 and, with bottleneck
+    blocks, which have four times the channels, ResNet-50. No max-pool and a stem of stride 1, for
+    images of 8 to 64 pixels. (B, in_channels, H, W) -> logits (B, classes).
     """
 
     def __init__(
@@ -37,19 +65,21 @@ class ResNet(nn.Module):
         classes: int,
         width: int = 64,
         blocks: tuple[int, int, int, int] = (2, 2, 2, 2),
+        bottleneck: bool = False,
     ):
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
+        block, expansion = (Bottleneck, 4) if bottleneck else (BasicBlock, 1)
         channels, stages = width, []
         for i, depth in enumerate(blocks):
-            outputs = width * 2**i
+            outputs = width * 2**i * expansion
             stride = 1 if i == 0 else 2
             stages.append(
                 nn.Sequential(
-                    BasicBlock(channels, outputs, stride),
-                    *(BasicBlock(outputs, outputs, 1) for _ in range(depth - 1)),
+                    block(channels, outputs, stride),
+                    *(block(outputs, outputs, 1) for _ in range(depth - 1)),
                 )
             )
             channels = outputs
@@ -58,7 +88,14 @@ class ResNet(nn.Module):
         self.head = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.pool(self.stages(self.stem(x))))
+        return self.representations(x)[-1]
+
+    def representations(self, x: Tensor) -> list[Tensor]:
+        """What stem and stages make of x, (B, channels, h, w) each, and the logits (B, classes)."""
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return [*maps, self.head(self.pool(maps[-1]))]
 
 
 def ResNet18(in_channels: int, classes: int, width: int = 64) -> ResNet:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from replication.report import sweep
 from replication.report.drawing import save, style
 from replication.report.methods import refiner_label, setting_label
 from replication.report.plots import forest, scores
@@ -74,6 +75,27 @@ def draw_all(frame: pd.DataFrame, toy: dict | None, folder: Path) -> list[Drawn]
         rows = frame[(frame["table"] == table.number) & frame["run"]]
         for dataset, group in rows.groupby("dataset", sort=False):
             drawn += _of_dataset(table, dataset, group, folder)
+    return drawn
+
+
+def draw_sweep(swept: pd.DataFrame, folder: Path) -> list[Drawn]:
+    """A figure per data set of the sweep over validation sets. swept: of sweep.split."""
+    drawn = []
+    for dataset, rows in swept.groupby("dataset", sort=False):
+        said = "; ".join(
+            f"{refiner_label(row.reading)}, {setting_label(row.upstream, row.batch)}, "
+            f"{row.samples:.0f} samples, {100 * row.noise:.0f} % wrong: {row.difference:+.2f}"
+            for row in rows.itertuples()
+        )
+        figure = Drawn(
+            f"{sweep.TABLE.name}-{dataset}",
+            f"Gain over the upstream alone and the validation set on {dataset}",
+            "Paired differences with 95 % intervals. Left: parts of the validation split, without "
+            "wrong labels. Right: the whole split, some of its labels moved to another class.",
+            f"Paired differences to the upstream alone in points. {said}.",
+            table=sweep.TABLE.name,
+        )
+        drawn.append(_saved(figure, sweep.sweep_figure(rows), folder))
     return drawn
 
 

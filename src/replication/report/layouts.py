@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from replication.report.cells import KEYS, SETTING
+from replication.report.cells import KEYS, SETTING, Cells
 from replication.report.grid import Grid, Group
 from replication.report.methods import (
     BASELINE,
@@ -21,7 +21,7 @@ from replication.report.methods import (
     setting_label,
 )
 from replication.report.reference import paper_difference, paper_results, signed
-from replication.report.statistics import settings_of
+from replication.report.statistics import intervals, settings_of
 from replication.report.tables import Table
 
 NOT_RUN = "not run"
@@ -37,7 +37,7 @@ def results_grid(table: Table, frame: pd.DataFrame) -> Grid:
         lines = []
         for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
             cells = group[group["refiner"] == refiner].set_index("dataset")
-            texts = [_ours(cells.loc[d]) if d in cells.index else "" for d in datasets]
+            texts = [score_text(cells.loc[d]) if d in cells.index else "" for d in datasets]
             lines.append((refiner_label(refiner, upstream), texts))
         several = rows["model"].nunique() > 1
         groups.append(Group(_join(model if several else "", setting_label(upstream, batch)), lines))
@@ -63,8 +63,8 @@ def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
         lines = []
         for row in sorted(refined.to_dict("records"), key=lambda r: rank("refiner", r["refiner"])):
             tested = row["role"] == "reading"
-            against = [_gain(row, f"against_{c}") if tested else "" for c in VETOES]
-            gain = _gain(row, "difference")
+            against = [gain_text(row, f"against_{c}") if tested else "" for c in VETOES]
+            gain = gain_text(row, "difference")
             if tested and row["verdict"] != NOT_RUN:
                 gain = f"{gain}\n{row['verdict']}"
             paper = paper_difference(table.number, {key: row[key] for key in KEYS})
@@ -81,6 +81,30 @@ def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
     )
 
 
+def precision_grid(cells: Cells) -> Grid:
+    """Average precision of the tabular cells, which tells more than the AUROC of a skewed set."""
+    scores = cells.scores[cells.scores["metric"] == "average_precision"]
+    found = intervals(scores.groupby(KEYS, sort=False)["value"])[["mean", "low", "high"]] * 100
+    expected = cells.grid[cells.grid["family"] == "tabular"]
+    table = expected.merge(found.reset_index(), "left", on=KEYS)
+    datasets = list(dict.fromkeys(table["dataset"]))
+    groups = []
+    for (model, upstream, batch), group in _sorted(table, ["model", "upstream", "batch"]):
+        lines = []
+        for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
+            of = group[group["refiner"] == refiner].set_index("dataset")
+            texts = [score_text(of.loc[d], paper=False) for d in datasets]
+            lines.append((refiner_label(refiner, upstream), texts))
+        groups.append(Group(_join(model, setting_label(upstream, batch)), lines))
+    return Grid(
+        name="table2-precision",
+        title="Average precision on the test split, percent",
+        columns=["Method", *datasets],
+        groups=groups,
+        notes=["Of the positive class, or the mean over classes where there are more than two."],
+    )
+
+
 def glance_grid(frame: pd.DataFrame) -> Grid:
     """One row per setting: the readings of SAFLEX and the controls that put them to the test."""
     rows = frame[frame["upstream"] != "none"]
@@ -91,11 +115,11 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
     for setting in settings_of(rows):
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)].drop_duplicates(KEYS)
         cells = {row["refiner"]: row for row in group.to_dict("records")}
-        texts = [_ours(cells[BASELINE], paper=False) if BASELINE in cells else ""]
+        texts = [score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""]
         for refiner in (*readings, *VETOES):
             row = cells.get(refiner)
             said = row["verdict"] if row and role(refiner) == "reading" else None
-            gain = _gain(row, "difference", brief=True) if row else ""
+            gain = gain_text(row, "difference", brief=True) if row else ""
             texts.append(gain if said in (None, NOT_RUN) else f"{gain}\n{said}")
         read = next((cells[r] for r in readings if r in cells), None)
         paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
@@ -198,7 +222,8 @@ def _sorted(rows: pd.DataFrame, keys: list[str]) -> Iterator:
     return ((key, groups[key]) for key in order)
 
 
-def _ours(row: dict | pd.Series, paper: bool = True) -> str:
+def score_text(row: dict | pd.Series, paper: bool = True) -> str:
+    """A cell's score with its interval and, if wanted, the paper's under it."""
     if not row["run"]:
         text = NOT_RUN
     elif np.isnan(row["mean"]):
@@ -212,7 +237,8 @@ def _ours(row: dict | pd.Series, paper: bool = True) -> str:
     return text
 
 
-def _gain(row: dict, prefix: str, brief: bool = False) -> str:
+def gain_text(row: dict, prefix: str, brief: bool = False) -> str:
+    """A paired difference with its interval; brief: as ± its half width."""
     gain, low, high = (row[f"{prefix}{end}"] for end in ("", "_low", "_high"))
     if np.isnan(row[f"{prefix}_n"]):
         return NOT_RUN
@@ -230,7 +256,7 @@ def _heading(setting: tuple[str, ...], alone: pd.DataFrame) -> str:
     parts = [f"{dataset}, {model} · {setting_label(upstream, batch)}"]
     if len(alone):
         row = alone.iloc[0]
-        parts.append(f"alone {_ours(row, paper=False)}")
+        parts.append(f"alone {score_text(row, paper=False)}")
         if not np.isnan(row["headroom"]):
             best = f"{signed(row['headroom'])} ({row['headroom_best']})"
             parts.append(f"headroom {best}")

@@ -29,6 +29,7 @@ UPSTREAMS = {
     "trivialaugment": "TrivialAugment",
     "mixup": "Mixup",
     "cutmix": "CutMix",
+    "cutmix-images": "CutMix",
     "crop": "Crop",
     "lp-a3": "LP-A3",
 }

@@ -1,5 +1,7 @@
 """The report's own figures: forest plots of the gains, and scores with their headroom."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -40,11 +42,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     with style():
         extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
         if extreme > LINEAR:
-            axes.set_xscale("symlog", linthresh=1, linscale=0.6)
-            ticks = (-50, -10, -2, 0, 2, 10, 50)
-            labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
-            axes.set_xticks(ticks, labels)
-            axes.set_xticks([], minor=True)
+            logarithmic(axes, "x")
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, row in lines:
             if not np.isnan(row["paper_low"]):
@@ -58,6 +56,15 @@ def forest(rows: pd.DataFrame) -> Figure:
             handles.append(Patch(color=SHADE, label="the paper's gain"))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
     return figure
+
+
+def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
+    """A symmetric log scale for points along one axis, linear within ±1."""
+    ticks = (-50, -10, -2, 0, 2, 10, 50)
+    labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
+    getattr(axes, f"set_{axis}scale")("symlog", linthresh=1, linscale=0.6)
+    getattr(axes, f"set_{axis}ticks")(ticks, labels)
+    getattr(axes, f"set_{axis}ticks")([], minor=True)
 
 
 def scores(rows: pd.DataFrame) -> Figure:

@@ -9,6 +9,11 @@ import pandas as pd
 from replication.report.methods import role
 
 RESULTS = Path(__file__).parent / "reference" / "results.csv"
+STATISTICS = RESULTS.with_name("tabular_statistics.csv")
+OVERHEAD = RESULTS.with_name("overhead.csv")
+
+PAPER_NAMES = {"appetency-kdd99": "appetency"}
+"""Our name of a data set of the paper's, where it is another."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ def paper_results() -> pd.DataFrame:
 def paper_value(table: str, cell: dict[str, str]) -> tuple[float, float] | None:
     """The paper's mean and deviation for a cell of ours, if it has that data set and method."""
     rows = _rows(table, cell["model"], cell["upstream"], _refiner(cell["refiner"]))
-    rows = rows[rows.dataset == cell["dataset"]]
+    rows = rows[rows.dataset == _dataset(cell)]
     return (float(rows["mean"].iloc[0]), float(rows["std"].iloc[0])) if len(rows) else None
 
 
@@ -56,9 +61,21 @@ def paper_difference(table: str, cell: dict[str, str]) -> PaperDifference | None
     gains = (refined - _rows(*ours, "none").set_index("dataset")["mean"]).dropna()
     if gains.empty:
         return None
-    if same := cell["dataset"] in gains:
-        gains = gains[[cell["dataset"]]]
+    if same := _dataset(cell) in gains:
+        gains = gains[[_dataset(cell)]]
     return PaperDifference(float(gains.min()), float(gains.max()), len(gains), same)
+
+
+def paper_statistics() -> pd.DataFrame:
+    """The paper's Tables 5 and 6 by our names of the data sets: counts, percentage, link."""
+    frame = pd.read_csv(STATISTICS, index_col="dataset").rename(
+        columns={"percent_positive": "percent"}
+    )
+    return frame.rename({theirs: ours for ours, theirs in PAPER_NAMES.items()})
+
+
+def _dataset(cell: dict[str, str]) -> str:
+    return PAPER_NAMES.get(cell["dataset"], cell["dataset"])
 
 
 def _rows(table: str, model: str, upstream: str, refiner: str | None) -> pd.DataFrame:

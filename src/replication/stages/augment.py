@@ -3,6 +3,8 @@
 For train and validation split each: `<split>_inputs.npy` (V, n, C, H, W) uint8 and
 `<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation, and for
 upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the image that is left.
+An upstream that looks at the network is drawn in each training step, as all are where the profile
+has 0 views: its folder holds what it is drawn with alone.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from replication import settings
+from replication.stages.files import write_json
 
 CHUNK = 512
 
@@ -35,6 +38,8 @@ def main() -> None:
     run = everything.run
     dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder, 0)
     wanted = everything.upstreams[arguments.upstream].model_dump()
+    if not run.images.views or wanted["kind"] in upstream.ADVERSARIAL:
+        return write_json(arguments.out / "upstream.json", wanted)
     augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

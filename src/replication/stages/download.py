@@ -1,9 +1,9 @@
-"""`python -m replication.stages.download NAME --folder data/raw`: one data set's file."""
+"""`python -m replication.stages.download NAME --folder data/raw`: one data set's files."""
 
 import argparse
 from pathlib import Path
 
-from replication.data.download import fetch, source
+from replication.data.download import fetch, sources
 
 
 def main() -> None:
@@ -12,11 +12,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     try:
-        what = source(arguments.name)
+        files = sources(arguments.name)
     except KeyError:
         raise SystemExit(f"run.downloads: no data set {arguments.name!r} is known") from None
-    path = fetch(what, arguments.folder / arguments.name)
-    print(f"{path} (md5 {what.md5}, licence {what.licence})")
+    for file in files:
+        path = fetch(file, arguments.folder / arguments.name)
+        print(f"{path} (md5 {file.md5}, licence {file.licence})")
 
 
 if __name__ == "__main__":

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from replication.report import sweep
 from replication.report.cells import KEYS, Cells, read_cells
-from replication.report.figures import draw_all
+from replication.report.datasets import TABLE_5, dataset_statistics, statistics_grid
+from replication.report.figures import draw_all, draw_sweep
 from replication.report.grid import Grid, latex, markdown
 from replication.report.layouts import (
     diagnostics_grid,
     differences_grid,
     glance_grid,
     paper_grid,
+    precision_grid,
     results_grid,
 )
 from replication.report.page import render, verdict_sentences
@@ -25,14 +28,22 @@ from replication.stages.files import write_json, write_text
 
 def report(cells: Cells, folder: Path) -> None:
     """Write tables/, figures/, summary.json and report.html into results/<profile>."""
-    frame = tidy(cells)
+    frame, swept = sweep.split(tidy(cells), cells)
     done = diagnostics(cells)
     glance, refiner = glance_grid(frame), diagnostics_grid(done)
-    sections = [(table, _grids(table, frame)) for table in tables_of(frame)]
+    sections = [(table, _grids(table, frame, cells)) for table in tables_of(frame)]
     for table, grids in sections:
         rows = frame[frame["table"] == table.number]
         write_text(folder / "tables" / f"{table.name}.csv", rows.to_csv(index=False))
         _write(folder / "tables" / table.name, grids)
+    if not swept.empty:
+        sections.append((sweep.TABLE, [sweep.sweep_grid(swept)]))
+        write_text(folder / "tables" / f"{sweep.TABLE.name}.csv", swept.to_csv(index=False))
+        _write(folder / "tables" / sweep.TABLE.name, sections[-1][1])
+    datasets = dataset_statistics(cells)
+    sections.append((TABLE_5, [statistics_grid(datasets)]))
+    write_text(folder / "tables" / "table5.csv", datasets.to_csv(index=False))
+    _write(folder / "tables" / "table5", sections[-1][1])
     _write(folder / "tables" / "glance", [glance])
     lines = "\n".join(f"- {sentence}" for sentence in verdict_sentences(frame))
     write_text(folder / "tables" / "readme.md", f"{lines}\n\n{markdown(glance)}")
@@ -40,6 +51,7 @@ def report(cells: Cells, folder: Path) -> None:
     _write(folder / "tables" / "diagnostics", [refiner])
     write_json(folder / "summary.json", summary(frame))
     figures = draw_all(frame, _toy(folder / "toy.json"), folder / "figures")
+    figures += draw_sweep(swept, folder / "figures")
     page = render(cells, frame, glance, sections, refiner, figures)
     write_text(folder / "report.html", page)
 
@@ -71,8 +83,10 @@ def readme_table(profile_folder: Path | str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _grids(table: Table, frame: pd.DataFrame) -> list[Grid]:
+def _grids(table: Table, frame: pd.DataFrame, cells: Cells) -> list[Grid]:
     grids = [results_grid(table, frame), differences_grid(table, frame)]
+    if table.number == "2":
+        grids.append(precision_grid(cells))
     return [*grids, paper_grid(table)] if table.number.isdigit() else grids
 
 
@@ -92,7 +106,8 @@ def main() -> None:
     folder = Path("results") / settings.run.name
     cells = read_cells(folder, expected_cells(settings))
     report(cells, folder)
-    print(folder / "report.html", *verdict_sentences(tidy(cells)), sep="\n")
+    frame, _ = sweep.split(tidy(cells), cells)
+    print(folder / "report.html", *verdict_sentences(frame), sep="\n")
 
 
 if __name__ == "__main__":

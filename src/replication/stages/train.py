@@ -41,8 +41,8 @@ def main() -> None:
     began = time.time()
     work = [Cell.of(everything, cell, CHECKPOINTS) for cell in cells]
     try:
-        results = _train_all(work, name)
-    except (FloatingPointError, ValueError) as error:
+        results = train_all(work, name)
+    except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"cell {name}: {error}") from error
     folder = Path("results") / everything.run.name
     origin = _provenance(work[0].device, time.time() - began)
@@ -53,9 +53,9 @@ def main() -> None:
         cell.checkpoints.discard()
 
 
-def _train_all(work: list, name: str) -> list[list[dict]]:
+def train_all(work: list, name: str) -> list[list[dict]]:
     """Every seed's result of every cell, trained `jobs` at a time, each in a process of its own."""
-    seeds, recipe = range(work[0].grid.seeds), work[0].grid.training
+    seeds, recipe = range(work[0].seeds), work[0].parts()["training"]
     done = {
         (i, seed): cell.checkpoints.finished(seed) for i, cell in enumerate(work) for seed in seeds
     }

@@ -4,15 +4,16 @@ import hashlib
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from replication import data, settings, upstream
 from replication.training import supervised, trees
 from replication.training.checkpoints import Checkpoints
+from replication.training.storage import Joined, hold, mapped
 from replication.training.supervised import Task, Views
 
 CODE = Path(__file__).parents[1]
@@ -41,8 +42,12 @@ class Cell:
         return getattr(self.everything.run, self.cell["family"])
 
     @property
+    def seeds(self) -> int:
+        return self.everything.seeds(self.cell["family"], self.cell["dataset"])
+
+    @property
     def device(self) -> torch.device:
-        return _device(self.grid.training.device)
+        return device_of(self.grid.training.device)
 
     def parts(self) -> dict:
         """The settings that the cell's figures depend on, by name."""
@@ -52,15 +57,18 @@ class Cell:
             "model": every.models[cell["model"]],
             "upstream": every.upstreams[cell["upstream"]],
             "refiner": every.refiners[cell["refiner"]],
-            "training": self.grid.training,
+            "training": every.training(cell["family"], cell["dataset"]),
         }
 
     def settings(self) -> dict:
         return {k: v.model_dump(mode="json") for k, v in self.parts().items()}
 
     def dataset(self, seed: int) -> data.Dataset:
-        name = self.cell["dataset"]
-        return data.load(name, self.parts()["dataset"], self.everything.run.folder, seed)
+        name, parts = self.cell["dataset"], self.parts()
+        whole = data.load(name, parts["dataset"], self.everything.run.folder, seed)
+        if (refiner := parts["refiner"]).whole_validation:
+            return whole
+        return whole.with_validation(refiner.validation_share, refiner.validation_noise, seed)
 
     def train(self, seed: int, tick: Callable[[], None]) -> dict:
         """One seed's metrics."""
@@ -71,18 +79,21 @@ class Cell:
             self.checkpoints.finish(seed, result)
             return result
         splits = ["train"] + ["validation"] * refiner.train_on_validation
+        held = partial(hold, device=self.device, jobs=parts["training"].jobs)
         pool = tuple(
-            torch.from_numpy(np.concatenate([getattr(getattr(dataset, s), field) for s in splits]))
+            held([getattr(getattr(dataset, split), field) for split in splits])
             for field in ("inputs", "labels")
         )
         views = drawn = None
         if parts["upstream"].kind != "none":
-            if self.cell["family"] == "images":
+            options = parts["upstream"].model_dump()
+            kind = options.pop("kind")
+            stored = self.cell["family"] == "images" and self.grid.views
+            if stored and kind not in upstream.ADVERSARIAL:
                 key = "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
-                views = _views(VIEWS / key, splits)
+                views = _views(VIEWS / key, splits, held)
             else:
-                options = parts["upstream"].model_dump()
-                drawn = upstream.build(options.pop("kind"), dataset.classes, **options)
+                drawn = upstream.build(kind, dataset.classes, **options)
         task = Task(
             dataset=dataset,
             pool=pool,
@@ -93,7 +104,7 @@ class Cell:
             refiner=refiner,
             training=parts["training"],
             device=self.device,
-            prepare=images if self.cell["family"] == "images" else Tensor.float,
+            prepare=prepare_of(self.cell["family"]),
         )
         return supervised.train(task, seed, self.checkpoints, tick)
 
@@ -111,6 +122,9 @@ class Cell:
                 "train": len(dataset.train),
                 "validation": len(dataset.validation),
                 "test": len(dataset.test),
+                "statistics": data.statistics(
+                    self.cell["dataset"], self.parts()["dataset"], self.everything.run.folder
+                ),
             },
             "metric": "auroc" if tabular and dataset.classes == 2 else "accuracy",
             "metrics": {
@@ -125,21 +139,26 @@ class Cell:
         }
 
 
+def prepare_of(family: str) -> Callable[[Tensor], Tensor]:
+    """From the stored inputs of a family's data sets to what its models take."""
+    return images if family == "images" else Tensor.float
+
+
 def images(inputs: Tensor) -> Tensor:
     """(B, C, H, W) uint8 -> float in [-1, 1], MedMNIST's Normalize(.5, .5)."""
     return inputs.float() / 127.5 - 1
 
 
-def _views(folder: Path, splits: list[str]) -> Views:
-    def joined(part: str) -> Tensor:
-        arrays = [np.load(folder / f"{split}_{part}.npy") for split in splits]
-        return torch.from_numpy(np.concatenate(arrays, 1))
+def _views(folder: Path, splits: list[str], held: Callable) -> Views:
+    def joined(part: str) -> Tensor | Joined:
+        return held([mapped(folder / f"{split}_{part}.npy") for split in splits], axis=1)
 
     cropped = (folder / "train_visible.npy").exists()
     return Views(joined("inputs"), joined("labels"), joined("visible") if cropped else None)
 
 
-def _device(wanted: str) -> torch.device:
+def device_of(wanted: str) -> torch.device:
+    """The device that a recipe names, `auto` being the GPU if there is one."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
@@ -155,7 +174,9 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def _code() -> str:
     """A hash of the code that a cell's figures depend on."""
-    sources = [CODE.parent / "saflex.py"] + [
-        p for part in ("training", "refiners", "models", "data") for p in (CODE / part).glob("*.py")
+    parts = ("training", "refiners", "models", "upstream", "data")
+    sources = [
+        CODE.parent / "saflex.py",
+        *(p for part in parts for p in (CODE / part).glob("*.py")),
     ]
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()

@@ -9,11 +9,15 @@ BATCH = 1024
 
 
 def predict(model: nn.Module, inputs: Tensor, prepare) -> np.ndarray:
-    """Class probabilities (n, K) in evaluation mode; the model's mode is as it was afterwards."""
-    training = model.training
+    """Class probabilities (n, K) in evaluation mode; the model's mode is as it was afterwards.
+
+    Inputs (n, ...) may be on another device than the model and are brought there in parts.
+    """
+    training, device = model.training, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        parts = [model(prepare(part)).float().softmax(1).cpu() for part in inputs.split(BATCH)]
+        batches = (prepare(part.to(device)) for part in inputs.split(BATCH))
+        parts = [model(batch).float().softmax(1).cpu() for batch in batches]
     model.train(training)
     probabilities = torch.cat(parts).double().numpy()
     return probabilities / probabilities.sum(1, keepdims=True)

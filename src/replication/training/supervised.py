@@ -4,7 +4,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from replication.refiners.controls import entropy
 from replication.settings import Model, Refiner, Training
 from replication.training.checkpoints import Checkpoints
 from replication.training.evaluation import predict, score
+from replication.training.storage import Joined
 from saflex import Refined, soft_cross_entropy
 
 SAVE_EVERY = 30.0  # seconds between checkpoints of a seed in progress
@@ -30,9 +32,9 @@ class Views:
     """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K), and for crops the visible
     fraction of the image (V, n)."""
 
-    inputs: Tensor
-    labels: Tensor
-    visible: Tensor | None = None
+    inputs: Tensor | Joined
+    labels: Tensor | Joined
+    visible: Tensor | Joined | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Task:
     """
 
     dataset: Dataset
-    pool: tuple[Tensor, Tensor]
+    pool: tuple[Tensor | Joined, Tensor]
     views: Views | None
     upstream: Upstream | None
     clean: bool
@@ -66,6 +68,11 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     recipe, device = task.training, task.device
     torch.manual_seed(seed)
     model = models.build(task.model, task.dataset).to(device)
+    if recipe.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if recipe.compile:
+        model.compile()
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=_mixed(task))
     optimizer = torch.optim.AdamW(
         model.parameters(), task.model.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -80,6 +87,8 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     best, first = {"score": -math.inf, "epoch": 0, "model": None}, 0
     validation = _on(device, task.dataset.validation)
     select_best = recipe.select == "best" and not task.refiner.train_on_validation
+    if hasattr(task.upstream, "against"):
+        task = replace(task, upstream=task.upstream.against(_representations(model, task.prepare)))
 
     if state := checkpoints.restore(seed, device):
         first, best = state["epoch"], state["best"]
@@ -99,15 +108,17 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
         total = torch.zeros((), device=device)
         for batch in _batches(task, validation, epoch, seed, streams):
             x_aug, validation_batch = task.prepare(batch.x_aug), batch.validation(task)
-            refined = refiner(x_aug, batch.y_aug, validation_batch, batch.visible)
-            loss = soft_cross_entropy(refined.logits, refined.labels, refined.weights)
-            if task.clean:
-                loss = (loss + F.cross_entropy(model(task.prepare(batch.x)), batch.y)) / 2
+            with autocast():
+                refined = refiner(x_aug, batch.y_aug, validation_batch, batch.visible)
+                loss = soft_cross_entropy(refined.logits, refined.labels, refined.weights)
+                if task.clean:
+                    loss = (loss + F.cross_entropy(model(task.prepare(batch.x)), batch.y)) / 2
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.detach()
-            diagnostics.add(refined, batch.y_aug)
+            if task.refiner.kind != "none":
+                diagnostics.add(refined, batch.y_aug)
         schedule.step()
         if not torch.isfinite(total):
             raise FloatingPointError(
@@ -143,14 +154,39 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     if best["model"] is not None:
         model.load_state_dict(best["model"])
     result = {"seed": seed, "epoch": best["epoch"] or recipe.epochs}
-    test = _on(device, task.dataset.test)
-    result |= score(predict(model, test[0], task.prepare), test[1].cpu().numpy())
-    held_out = score(predict(model, validation[0], task.prepare), validation[1].cpu().numpy())
-    result |= {f"validation_{name}": value for name, value in held_out.items()}
+    for prefix, split in (("", task.dataset.test), ("validation_", task.dataset.validation)):
+        inputs = torch.from_numpy(split.inputs)
+        scores = score(predict(model, inputs, task.prepare), split.labels)
+        result |= {f"{prefix}{name}": value for name, value in scores.items()}
     if task.refiner.kind != "none":
         result["refiner"] = diagnostics.means()
     checkpoints.finish(seed, result)
     return result
+
+
+def _mixed(task: Task) -> bool:
+    """Whether the training passes run in bfloat16; their weights and optimiser stay in float32."""
+    if task.training.precision != "auto":
+        return task.training.precision == "bfloat16"
+    images = len(task.dataset.train.inputs.shape) == 4
+    return (
+        images
+        and task.device.type == "cuda"
+        and torch.cuda.is_bf16_supported(including_emulation=False)
+    )
+
+
+def _representations(model, prepare) -> Callable[[Tensor], list[Tensor]]:
+    """The network's layers and logits in evaluation mode, where each sample stands for itself and
+    batch-norm statistics and the random state stay as they are."""
+
+    def forward(inputs: Tensor) -> list[Tensor]:
+        model.eval()
+        representations = model.representations(prepare(inputs))
+        model.train()
+        return representations
+
+    return forward
 
 
 @dataclass(frozen=True)
@@ -174,15 +210,19 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
     """
     (inputs, labels), recipe = task.pool, task.training
     train = len(task.dataset.train)
-    order = torch.randperm(len(labels), generator=streams["order"])[:train]
+    order = torch.randperm(len(labels), generator=streams["order"])[:train].to(inputs.device)
     for i in order.tensor_split(math.ceil(train / recipe.batch_size)):
-        i, visible = i.to(inputs.device), None
+        visible = None
         x, y = inputs[i].to(task.device), labels[i].to(task.device)
-        if task.upstream is not None:
+        if hasattr(task.upstream, "augment"):
+            x_aug, visible = task.upstream.augment(x, streams["views"])
+            y_aug = F.one_hot(y, task.dataset.classes).float()
+        elif task.upstream is not None:
             x_aug, y_aug = task.upstream(x, y, streams["views"])
         elif task.views is None:
             x_aug, y_aug = x, F.one_hot(y, task.dataset.classes).float()
         else:
+            i = i.to(task.views.inputs.device)
             view = (epoch + seed + i) % len(task.views.inputs)
             x_aug = task.views.inputs[view, i].to(task.device)
             y_aug = task.views.labels[view, i].to(task.device)

@@ -3,6 +3,8 @@
 An upstream is called with (inputs, labels, generator) and returns (inputs, soft labels):
 (B, C, H, W) uint8, (B,) int64, a CPU generator -> (B, C, H, W) uint8, (B, K) float32 with rows on
 the simplex. The generator decides everything; the global random state is neither read nor changed.
+Those in ADVERSARIAL look at the network: they have `against(forward)`, which gives one that is
+called so, are drawn in each training step and not stored.
 """
 
 from importlib import import_module
@@ -16,8 +18,10 @@ UPSTREAMS = {
     "cutmix": "mixing.CutMix",
     "crop": "crop.Crop",
     "padded-crop": "crop.PaddedCrop",
+    "lp-a3": "adversarial.LPA3",
     "tabular-cutmix": "cutmix_tabular.TabularCutMix",
 }
+ADVERSARIAL = ("lp-a3",)
 
 
 def build(name: str, classes: int, **settings):

@@ -1,0 +1,108 @@
+"""LP-A3: perturbations that move an image far in the network's eyes and keep its label.
+
+Yang et al. 2022 (arXiv 2211.00824) look for a distant "hard positive": the image x' whose
+intermediate representations in the network being trained are farthest from those of x, while the
+probability of the label falls by no more than a class-preserving margin. Their solver is the fast
+Lagrangian method of Laidlaw et al. 2021 (arXiv 2006.12655) with distance and label exchanged: a
+few steps along the gradient of distance minus multiplier times violation, the multiplier growing
+and the step shrinking tenfold from first to last. Form and constants are ours where the text at
+hand does not give them: docs/deviations.md.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+Forward = Callable[[Tensor], list[Tensor]]
+
+START = 2.55  # standard deviation of the random start in grey values, a hundredth of their range
+
+
+class LPA3:
+    """Maximise d(x', x) subject to P(y | x) - P(y | x') <= margin and |x' - x| <= epsilon.
+
+    d is the perceptual distance of `embed`. The image returned is the farthest one on the way that
+    meets both constraints, in whole grey values, and x itself where none does.
+
+    classes: number of classes K. epsilon: largest change of a pixel, in grey values. margin: sigma,
+    the most that the label's probability may fall. iterations: gradient steps. penalty: the first
+    step's multiplier. ValueError where they are out of range.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        epsilon: int = 8,
+        margin: float = 0.1,
+        iterations: int = 5,
+        penalty: float = 10.0,
+    ):
+        if epsilon not in range(1, 256):
+            raise ValueError(f"LPA3: epsilon must be one of 1 to 255, not {epsilon}")
+        if not 0 <= margin <= 1:
+            raise ValueError(f"LPA3: margin must be in [0, 1], not {margin}")
+        if iterations < 1:
+            raise ValueError(f"LPA3: iterations must be at least 1, not {iterations}")
+        if not penalty > 0:
+            raise ValueError(f"LPA3: penalty must be positive, not {penalty}")
+        self.classes, self.epsilon, self.margin = classes, epsilon, margin
+        self.iterations, self.penalty = iterations, penalty
+
+    def against(self, forward: Forward) -> Callable[..., tuple[Tensor, Tensor]]:
+        """This upstream for one network, called as every other: (inputs, labels, generator)."""
+        return partial(self, forward=forward)
+
+    def __call__(
+        self, inputs: Tensor, labels: Tensor, generator: torch.Generator, forward: Forward
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs (B, C, H, W) uint8, labels (B,) int64 -> images (B, C, H, W) uint8, labels (B, K).
+
+        forward: from images in grey values, float, to the network's representations, each
+        (B, channels, ...), the logits (B, K) last; it treats each sample for itself and leaves the
+        network as it was. The labels are one-hot, float32.
+        """
+        with torch.no_grad():
+            *features, logits = forward(inputs.float())
+            origin, certainty = embed(features), _certainty(logits, labels)
+        noise = torch.randn(inputs.shape, generator=generator).to(inputs.device)
+        moved = self._within(inputs, inputs + START * noise)
+        farthest, distance = inputs.float(), torch.zeros_like(certainty)
+        for step in range(self.iterations + 1):
+            moved.requires_grad_()
+            *features, logits = forward(moved)
+            d = torch.linalg.vector_norm(embed(features) - origin, dim=1)
+            violation = (certainty - _certainty(logits, labels) - self.margin).clamp_min(0)
+            better = (violation == 0) & (d > distance)
+            distance = torch.where(better, d, distance).detach()
+            farthest = torch.where(better.view(-1, 1, 1, 1), moved, farthest).detach()
+            if step < self.iterations:
+                decay = 10 ** (step / self.iterations)
+                objective = d - self.penalty * decay * violation
+                (ascent,) = torch.autograd.grad(objective.sum(), moved)
+                moved = moved.detach() + self.epsilon / decay * ascent.sign()
+                moved = self._within(inputs, moved)
+        return farthest.to(inputs.dtype), one_hot(labels, self.classes).float()
+
+    def _within(self, inputs: Tensor, moved: Tensor) -> Tensor:
+        """The nearest whole grey values that are at most epsilon from the inputs."""
+        change = (moved - inputs).round().clamp(-self.epsilon, self.epsilon)
+        return (inputs + change).clamp(0, 255)
+
+
+def embed(features: list[Tensor]) -> Tensor:
+    """Representations (B, channels, ...) each -> (B, D), whose Euclidean distance is perceptual.
+
+    Every position's channels are scaled to unit length and a representation counts by the mean
+    over its positions, as in LPIPS without learned weights.
+    """
+    units = [F.normalize(f.flatten(2) if f.ndim > 2 else f[..., None], dim=1) for f in features]
+    return torch.cat([u.flatten(1) / u.shape[2] ** 0.5 for u in units], 1)
+
+
+def _certainty(logits: Tensor, labels: Tensor) -> Tensor:
+    """Probability of each sample's label, (B,)."""
+    return logits.float().softmax(1).gather(1, labels.unsqueeze(1)).squeeze(1)

@@ -1,0 +1,52 @@
+"""A cell's data: the refiner's part of the validation split, and nothing else is touched."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import replication.data
+from replication.settings import expected_cells, load
+from replication.training.cell import Cell
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """Cells of digits by their refiner: one whole, one with half a split and noise."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    half = params["refiners"]["paper"] | {"validation_share": 0.5, "validation_noise": 0.4}
+    params["refiners"]["half"] = half
+    grid = params["run"]["images"]
+    grid |= {"datasets": ["digits"], "upstreams": ["randaugment"], "refiners": ["paper", "half"]}
+    params["run"]["folder"] = str(tmp_path / "embedded")
+    embedded = Path(replication.data.__file__).parent / "embedded"
+    shutil.copytree(embedded, tmp_path / "embedded")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    settings = load(tmp_path / "params.yaml")
+    return {
+        cell["refiner"]: Cell.of(settings, cell, tmp_path)
+        for cell in expected_cells(settings)
+        if (cell["dataset"], cell["batch"]) == ("digits", "augmented")
+    }
+
+
+def test_a_refiners_part_of_the_validation_split(cells):
+    whole, half, other = (
+        cells[refiner].dataset(seed) for refiner, seed in (("paper", 0), ("half", 0), ("half", 1))
+    )
+    assert len(half.validation) == len(whole.validation) / 2
+    assert (half.train.inputs == whole.train.inputs).all()
+    assert (half.test.labels == whole.test.labels).all()
+    assert (half.validation.inputs != other.validation.inputs).any()
+    labels = {x.tobytes(): y for x, y in zip(*vars(whole.validation).values(), strict=True)}
+    true = np.array([labels[x.tobytes()] for x in half.validation.inputs])
+    assert (half.validation.labels != true).sum() == 0.4 * len(half.validation)
+
+
+def test_the_options_are_in_the_result_file_and_part_of_the_cells_identity(cells):
+    assert cells["half"].settings()["refiner"]["validation_noise"] == 0.4
+    assert cells["half"].checkpoints.folder != cells["paper"].checkpoints.folder

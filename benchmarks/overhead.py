@@ -9,10 +9,10 @@ one-step learning-to-reweight (Ren et al. 2018), labels kept: a plain functional
 (unroll with MetaSGD) and betty-ml (finite-difference hypergradient). The two libraries are needed
 only for their own rows: pip install torchopt betty-ml.
 
-Time: rounds of all variants in turn, each with a fresh model, a warm-up step and `--steps` timed
-ones; the medians over rounds of the step time, of its ratio to plain training in the same round and
-of the extra time. Memory: peak resident memory of three steps, each variant in a process of its
-own, above that after the imports and a step of a tiny model.
+Time: rounds of all variants, there and back again, each with a fresh model, a warm-up step and
+`--steps` timed ones; the medians over rounds of the step time, of its ratio to plain training in
+the same round and of the extra time. Memory: peak resident memory of three steps, each variant in a
+process of its own, above that after the imports and a step of a tiny model.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import saflex
 
@@ -113,7 +115,8 @@ def reweighted_step(model, optimizer, data: Batches, gradient) -> Callable[[], N
     x, y = data["augmented"]
 
     def step():
-        weights = (-gradient()).clamp_min(0)
+        with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+            weights = (-gradient()).clamp_min(0)
         weights = weights / weights.sum().clamp_min(1e-30)
         update(model, optimizer, data, weights @ F.cross_entropy(model(x), y, reduction="none"))
 
@@ -207,14 +210,16 @@ def make_step(model: str, variant: str, batch: int, share: int) -> Callable[[], 
 
 
 def resident(peak: bool) -> float:
-    """Resident memory of this process in MiB, now or at its peak."""
-    if peak:
-        import resource
+    """Resident memory of this process in MiB, now or at its peak; nan without Linux's /proc.
 
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    with open("/proc/self/status") as status:
-        return next(float(line.split()[1]) for line in status if line.startswith("VmRSS")) / 2**10
+    getrusage's peak will not do: a new process starts with that of the one that made it.
+    """
+    field = "VmHWM:" if peak else "VmRSS:"
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 2**10
 
 
 def memory(model: str, variant: str, batch: int, share: int, threads: int) -> float:
@@ -243,7 +248,7 @@ def measure(model: str, args: argparse.Namespace, peers: list[str]) -> list[dict
         variants = [(v, s) for v, s in variants if v in (*args.variants, "plain")]
     times: dict[tuple[str, int], list[float]] = {v: [] for v in variants}
     for i in range(args.rounds):
-        for variant, share in variants:
+        for variant, share in variants[:: -1 if i % 2 else 1]:  # so that drifts cancel
             print(f"\r{model}: round {i + 1}/{args.rounds}, {variant:30}", end="", file=sys.stderr)
             times[variant, share].append(timed(model, variant, batch, share, steps))
     print(file=sys.stderr)

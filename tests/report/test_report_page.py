@@ -144,6 +144,7 @@ def test_the_readme_block(written, tmp_path):
     block = readme_table(written)
     assert block.startswith("- SAFLEX, as in the paper: of 4 cells")
     assert "| RandAugment, augmented only |" in block
+    assert "not run" not in block.lower()
     with pytest.raises(FileNotFoundError, match="dvc repro"):
         readme_table(tmp_path)
 
@@ -155,6 +156,15 @@ def test_nothing_run_at_all(tmp_path):
     assert "0 of 16 cells run" in page.text
     assert "of 2 cells, 2 are not run" in page.text
     assert json.loads((tmp_path / "summary.json").read_text())["difference"] == {}
+
+
+def test_the_readme_block_says_what_nobody_ran_in_a_sentence(tmp_path, quick):
+    folder, cells = quick
+    more = cells + grid("pathmnist", "resnet18-slim", ("mixup", "crop"))
+    report(read_cells(folder, more), tmp_path)
+    block = readme_table(tmp_path)
+    assert "- Not run: pathmnist with Mixup and Crop." in block
+    assert "| pathmnist" not in block
 
 
 def test_one_seed_and_no_cells(tmp_path):

@@ -13,7 +13,7 @@ from replication.report.cells import KEYS, Cells
 from replication.report.drawing import inline
 from replication.report.figures import Drawn
 from replication.report.grid import Grid
-from replication.report.methods import refiner_label
+from replication.report.methods import UPSTREAMS, refiner_label
 from replication.report.statistics import VERDICTS, count_verdicts
 from replication.report.tables import Table
 
@@ -42,6 +42,17 @@ def verdict_sentences(frame: pd.DataFrame) -> list[str]:
         total = f"{len(group)} cell{'s' * (len(group) > 1)}"
         sentences.append(f"{refiner_label(refiner)}: of {total}, {_listed(parts)}.")
     return sentences
+
+
+def absence_sentence(frame: pd.DataFrame) -> str:
+    """Which augmentations of which data sets nobody has run; empty if there are none."""
+    rows = frame[frame["upstream"] != "none"]
+    ran = rows.groupby(["dataset", "upstream"], sort=False)["run"].any()
+    names: dict[str, list[str]] = {}
+    for dataset, upstream in ran[~ran].index:
+        names.setdefault(dataset, []).append(UPSTREAMS.get(upstream, upstream))
+    sets = [f"{dataset} with {_listed(upstreams)}" for dataset, upstreams in names.items()]
+    return f"Not run: {'; '.join(sets)}." if sets else ""
 
 
 def render(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from replication.report import sweep
-from replication.report.cells import KEYS, Cells, read_cells
+from replication.report.cells import KEYS, SETTING, Cells, read_cells
 from replication.report.datasets import TABLE_5, dataset_statistics, statistics_grid
 from replication.report.figures import draw_all, draw_sweep
 from replication.report.grid import Grid, latex, markdown
@@ -19,7 +19,7 @@ from replication.report.layouts import (
     precision_grid,
     results_grid,
 )
-from replication.report.page import render, verdict_sentences
+from replication.report.page import absence_sentence, render, verdict_sentences
 from replication.report.statistics import count_verdicts, diagnostics
 from replication.report.tables import Table, tables_of, tidy
 from replication.settings import expected_cells, load
@@ -45,8 +45,7 @@ def report(cells: Cells, folder: Path) -> None:
     write_text(folder / "tables" / "table5.csv", datasets.to_csv(index=False))
     _write(folder / "tables" / "table5", sections[-1][1])
     _write(folder / "tables" / "glance", [glance])
-    lines = "\n".join(f"- {sentence}" for sentence in verdict_sentences(frame))
-    write_text(folder / "tables" / "readme.md", f"{lines}\n\n{markdown(glance)}")
+    write_text(folder / "tables" / "readme.md", _brief(frame))
     write_text(folder / "tables" / "diagnostics.csv", done.to_csv(index=False))
     _write(folder / "tables" / "diagnostics", [refiner])
     write_json(folder / "summary.json", summary(frame))
@@ -54,6 +53,14 @@ def report(cells: Cells, folder: Path) -> None:
     figures += draw_sweep(swept, folder / "figures")
     page = render(cells, frame, glance, sections, refiner, figures)
     write_text(folder / "report.html", page)
+
+
+def _brief(frame: pd.DataFrame) -> str:
+    """The verdicts in words and the table at a glance, without what nobody has run."""
+    sentences = [*verdict_sentences(frame), absence_sentence(frame)]
+    ran = frame[frame.groupby(SETTING)["run"].transform("any")]
+    lines = "\n".join(f"- {sentence}" for sentence in sentences if sentence)
+    return f"{lines}\n\n{markdown(glance_grid(frame if ran.empty else ran))}"
 
 
 def summary(frame: pd.DataFrame) -> dict:

@@ -386,16 +386,17 @@ class SAFLEX:
         )
         parts = [self._calibrated(-self.sign * t, logits) for t in tangents]
         pi = sum(parts) / len(parts)
-        labels, reliability = as_soft_labels(y_aug, *pi.shape).to(pi), pi.new_ones(())
+        reliability = pi.new_ones(())
         if self.unit_scale:
             pi = pi / _batch_mean(pi.square().mean(1)).sqrt().clamp_min(TINY)
         if self.shrink:
+            labels = as_soft_labels(y_aug, *pi.shape)
             scores = torch.stack([(part * labels).sum(1) for part in parts], 1)
             scores = scores - _batch_mean(scores)
             spread = _batch_mean(scores.square()).prod().sqrt().clamp_min(TINY)
             reliability = (_batch_mean(scores.prod(1)) / spread).clamp_min(0)
         weights, y = solve(
-            pi := reliability * pi, labels, self.beta, self.temperature, self.gumbel,
+            pi := reliability * pi, y_aug, self.beta, self.temperature, self.gumbel,
             self.weight_rule, self.generator, slope=self.slope, keep_labels=self.keep_labels,
         )  # fmt: skip
         return Refined(weights, y, pi, logits, reliability)

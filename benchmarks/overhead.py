@@ -18,7 +18,6 @@ process of its own, above that after the imports and a step of a tiny model.
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib
 import logging
 import statistics
@@ -29,12 +28,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import saflex
+from replication.stages.files import write_text
 
 CLASSES, RATE = 10, 1e-3
 Batches = dict[str, tuple[Tensor, Tensor]]
@@ -324,10 +325,7 @@ def main() -> None:
     rows = [row for model in args.models for row in measure(model, args, peers)]
     show(rows)
     if args.out:
-        with open(args.out, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(args.out, pd.DataFrame(rows).to_csv(index=False, na_rep="nan"))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ the times, and of the ratios within a round.
 """
 
 import argparse
-import csv
 import math
 import multiprocessing
 import os
@@ -38,6 +37,7 @@ import replication.data
 from replication import models, settings, upstream
 from replication.data.download import DownloadError, fetch, sources
 from replication.report.reference import OVERHEAD
+from replication.stages.files import write_text
 from replication.stages.train import train_all
 from replication.training.cell import Cell
 from replication.training.evaluation import predict, score
@@ -228,10 +228,7 @@ def main() -> None:
             show(measured)
             rows += measured
     if args.out:
-        with open(args.out, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(args.out, pd.DataFrame(rows).to_csv(index=False, na_rep="nan"))
 
 
 def _stream(name: str, seed: int) -> torch.Generator:

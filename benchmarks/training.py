@@ -16,7 +16,6 @@ second are medians over the rounds, the ratio is the median of the ratios within
 """
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from statistics import median
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -35,6 +35,7 @@ from torchvision import transforms
 from replication import models, settings, upstream
 from replication.data import Dataset as Splits
 from replication.data import Split
+from replication.stages.files import write_text
 from replication.training.cell import images as prepare
 from replication.training.checkpoints import Checkpoints
 from replication.training.supervised import Task, Views, train
@@ -196,10 +197,7 @@ def main() -> None:
             f"{r['images_per_second']:9,} {r['ratio']:6.2f}"
         )
     if args.out:
-        with open(args.out, "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(args.out, pd.DataFrame(rows).to_csv(index=False, na_rep="nan"))
 
 
 if __name__ == "__main__":

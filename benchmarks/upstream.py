@@ -10,18 +10,19 @@ threads as torch takes by default, and with one.
 """
 
 import argparse
-import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from replication.stages.files import write_text
 from replication.upstream.randaugment import RandAugment
 
 BATCH, SIDE, ROUNDS = 128, 28, 25
@@ -107,11 +108,7 @@ def main() -> None:
             f"{row['batched_is_faster_by']:>8}"
         )
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        with open(out / "upstream.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        write_text(out / "upstream.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 if __name__ == "__main__":

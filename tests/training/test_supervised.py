@@ -79,11 +79,8 @@ def test_the_same_seed_gives_the_same_figures_and_another_does_not(tmp_path):
     assert train(task(), 1, checkpoints(tmp_path / "c"), nothing)["loss"] != first["loss"]
 
 
-@pytest.mark.parametrize("select", ["last", "best"])
-def test_an_interrupted_seed_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, select):
-    recipe = RECIPE.model_copy(update={"select": select})
-    whole = train(task(recipe=recipe), 0, checkpoints(tmp_path / "whole"), nothing)
-
+def interrupted(work, folder, monkeypatch):
+    """Train seed 0 for three epochs, and leave its state in the folder."""
     monkeypatch.setattr(supervised, "SAVE_EVERY", -1.0)
     epochs = []
 
@@ -93,8 +90,15 @@ def test_an_interrupted_seed_ends_as_an_uninterrupted_one(tmp_path, monkeypatch,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(task(recipe=recipe), 0, checkpoints(tmp_path / "cut"), interrupt)
-    assert list((tmp_path / "cut").rglob("seed-0.pt"))
+        train(work, 0, checkpoints(folder), interrupt)
+    assert list(folder.rglob("seed-0.pt"))
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_an_interrupted_seed_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, select):
+    recipe = RECIPE.model_copy(update={"select": select})
+    whole = train(task(recipe=recipe), 0, checkpoints(tmp_path / "whole"), nothing)
+    interrupted(task(recipe=recipe), tmp_path / "cut", monkeypatch)
     ticks = []
     resumed = train(task(recipe=recipe), 0, checkpoints(tmp_path / "cut"), lambda: ticks.append(1))
     assert resumed == whole

@@ -1,8 +1,7 @@
 """Upstreams that look at the network: drawn in each step of the loop, which they leave alone."""
 
 import numpy as np
-import pytest
-from test_supervised import checkpoints, nothing, task
+from test_supervised import checkpoints, interrupted, nothing, task
 
 from replication.settings import Refiner
 from replication.training import supervised
@@ -46,15 +45,5 @@ def test_drawing_changes_nothing_of_the_network(tmp_path):
 def test_an_interrupted_seed_ends_as_an_uninterrupted_one(tmp_path, monkeypatch):
     work = task(views=None, upstream=LPA3(2, iterations=1, margin=1.0))
     whole = train(work, 0, checkpoints(tmp_path / "whole"), nothing)
-    monkeypatch.setattr(supervised, "SAVE_EVERY", -1.0)
-    epochs = []
-
-    def interrupt():
-        epochs.append(None)
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(work, 0, checkpoints(tmp_path / "cut"), interrupt)
-    assert list((tmp_path / "cut").rglob("seed-0.pt"))
+    interrupted(work, tmp_path / "cut", monkeypatch)
     assert train(work, 0, checkpoints(tmp_path / "cut"), nothing) == whole

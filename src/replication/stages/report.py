@@ -26,8 +26,11 @@ from replication.settings import expected_cells, load
 from replication.stages.files import write_json, write_text
 
 
-def report(cells: Cells, folder: Path) -> None:
-    """Write tables/, figures/, summary.json and report.html into results/<profile>."""
+def report(cells: Cells, folder: Path) -> pd.DataFrame:
+    """Write tables/, figures/, summary.json and report.html into results/<profile>.
+
+    Returns the frame of tables.tidy that they show, without the sweep's rows.
+    """
     frame, swept = sweep.split(tidy(cells), cells)
     done = diagnostics(cells)
     glance, refiner = glance_grid(frame), diagnostics_grid(done)
@@ -53,6 +56,7 @@ def report(cells: Cells, folder: Path) -> None:
     figures += draw_sweep(swept, folder / "figures")
     page = render(cells, frame, glance, sections, refiner, figures)
     write_text(folder / "report.html", page)
+    return frame
 
 
 def _brief(frame: pd.DataFrame) -> str:
@@ -112,9 +116,7 @@ def main() -> None:
     settings = load(profile=parser.parse_args().profile)
     folder = Path("results") / settings.run.name
     cells = read_cells(folder, expected_cells(settings))
-    report(cells, folder)
-    frame, _ = sweep.split(tidy(cells), cells)
-    print(folder / "report.html", *verdict_sentences(frame), sep="\n")
+    print(folder / "report.html", *verdict_sentences(report(cells, folder)), sep="\n")
 
 
 if __name__ == "__main__":

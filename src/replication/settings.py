@@ -166,6 +166,7 @@ class ResNet(Strict):
     width: Count
     blocks: Annotated[list[Count], Field(min_length=4, max_length=4)] = [2, 2, 2, 2]
     bottleneck: bool = False
+    stem_stride: Count = 1
 
 
 class MLP(Strict):

@@ -37,3 +37,9 @@ def test_representations_shrink_stage_by_stage_and_end_in_the_logits(name):
     assert torch.equal(logits, model(x))
     assert logits.shape == (2, 5)
     assert torch.allclose(logits, model.head(maps[-1].mean((2, 3))), atol=1e-6)
+
+
+def test_a_strided_stem_halves_every_map():
+    model = ResNet(1, 5, 4, stem_stride=2)
+    *maps, _ = model.representations(torch.randn(2, 1, 28, 28))
+    assert [m.shape[2] for m in maps] == [14, 14, 7, 4, 2]

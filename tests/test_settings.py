@@ -67,6 +67,31 @@ def limited(tmp_path, limits):
     return path
 
 
+def test_of_a_data_sets_limits_and_a_models_the_lower_holds(tmp_path):
+    limits = {
+        "qsar": {"seeds": 3, "epochs": 9},
+        "mlp": {"seeds": 5, "epochs": 7, "batch_size": 11},
+        "trees": {"seeds": 2},
+    }
+    settings = load(limited(tmp_path, limits))
+    recipe = settings.training("tabular", "qsar", "mlp")
+    assert settings.seeds("tabular", "qsar", "mlp") == 3
+    assert (recipe.epochs, recipe.batch_size, recipe.limits) == (7, 11, {})
+    assert settings.seeds("tabular", "arrhythmia", "mlp") == 5
+    assert settings.seeds("tabular", "arrhythmia", "trees") == 2
+    assert settings.training("tabular", "qsar", "trees").epochs == 9
+
+
+@pytest.mark.parametrize(("family", "upstream"), [("images", "cutmix"), ("tabular", "mixup")])
+def test_an_upstream_of_the_other_family_is_refused(tmp_path, family, upstream):
+    params = yaml.safe_load(TEXT)
+    params["run"][family]["upstreams"] = [upstream]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    with pytest.raises(SettingsError, match=f"run.{family}.upstreams: '{upstream}' is not for"):
+        load(path)
+
+
 def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(tmp_path, monkeypatch, capsys):
     few, many = {"seeds": 3, "epochs": 7, "batch_size": 9}, {"seeds": 10000, "epochs": 10000}
     limited(tmp_path, {"qsar": few, "arrhythmia": many})
@@ -74,15 +99,15 @@ def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(tmp_path, mon
     settings = load()
     grid = settings.run.tabular
     plain = grid.training.model_copy(update={"limits": {}})
-    assert settings.seeds("tabular", "qsar") == 3
+    assert settings.seeds("tabular", "qsar", "mlp") == 3
     own = {"epochs": 7, "batch_size": 9}
-    assert settings.training("tabular", "qsar") == plain.model_copy(update=own)
-    assert settings.seeds("tabular", "arrhythmia") == grid.seeds > 3
-    assert settings.training("tabular", "arrhythmia") == plain
+    assert settings.training("tabular", "qsar", "mlp") == plain.model_copy(update=own)
+    assert settings.seeds("tabular", "arrhythmia", "mlp") == grid.seeds > 3
+    assert settings.training("tabular", "arrhythmia", "mlp") == plain
     main()
     printed = capsys.readouterr().out
-    assert "qsar: 3 seeds x 7 epochs" in printed
-    assert "arrhythmia: " not in printed
+    assert "qsar, mlp: 3 seeds x 7 epochs" in printed
+    assert "arrhythmia, mlp:" not in printed
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ class Limits(Strict):
 class Training(Strict):
     """precision: of the training passes, bfloat16 by autocast; auto takes it for images on a GPU.
     channels_last: the memory layout of convolutions. compile: the network by torch.compile.
-    limits: of single data sets, by name.
+    limits: of single data sets and models, by name; where both have one, the lower holds.
     """
 
     epochs: Count
@@ -321,11 +321,18 @@ class Settings(Strict):
                             f"run.{family}.{key}: {name!r} is not defined; "
                             f"one of {', '.join(defined)} is expected"
                         )
-            if unknown := set(grid.training.limits) - set(grid.datasets):
+            named = {*grid.datasets, *grid.models, *grid.clean_models}
+            if unknown := set(grid.training.limits) - named:
                 raise ValueError(
                     f"run.{family}.training.limits: {min(unknown)!r} is not among "
-                    f"run.{family}.datasets"
+                    f"run.{family}.datasets and models"
                 )
+            for name in grid.upstreams:
+                if (self.upstreams[name].kind == "tabular-cutmix") != (family == "tabular"):
+                    raise ValueError(
+                        f"run.{family}.upstreams: {name!r} is not for this family: tabular has "
+                        "upstreams of kind tabular-cutmix, images have the others"
+                    )
             for name in grid.crops:
                 if name not in grid.upstreams:
                     raise ValueError(
@@ -352,21 +359,27 @@ class Settings(Strict):
                 )
         return self
 
-    def seeds(self, family: str, dataset: str) -> int:
-        """How many seeds the cells of a data set have."""
+    def seeds(self, family: str, dataset: str, model: str) -> int:
+        """How many seeds the cells of a data set and a model have."""
         grid = getattr(self.run, family)
-        return min(grid.seeds, grid.training.limits.get(dataset, Limits()).seeds or grid.seeds)
+        return min([grid.seeds, *_limits(grid.training, "seeds", dataset, model)])
 
-    def training(self, family: str, dataset: str) -> Training:
-        """How the cells of a data set are trained: the recipe within the data set's limits."""
+    def training(self, family: str, dataset: str, model: str) -> Training:
+        """How the cells of a data set and a model are trained: the recipe within their limits."""
         recipe = getattr(self.run, family).training
-        limits = recipe.limits.get(dataset, Limits())
         own = {
-            "epochs": min(recipe.epochs, limits.epochs or recipe.epochs),
-            "batch_size": limits.batch_size or recipe.batch_size,
+            "epochs": min([recipe.epochs, *_limits(recipe, "epochs", dataset, model)]),
+            "batch_size": min(
+                _limits(recipe, "batch_size", dataset, model), default=recipe.batch_size
+            ),
             "limits": {},
         }
         return recipe.model_copy(update=own)
+
+
+def _limits(recipe: Training, key: str, *names: str) -> list[int]:
+    limits = [recipe.limits.get(name, Limits()) for name in names]
+    return [value for limit in limits if (value := getattr(limit, key)) is not None]
 
 
 FAMILIES = ("images", "tabular")
@@ -463,11 +476,11 @@ def main() -> None:
             f"  {family}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs on "
             f"{', '.join(grid.datasets) or 'nothing'}"
         )
-        for dataset in grid.datasets:
-            seeds = settings.seeds(family, dataset)
-            epochs = settings.training(family, dataset).epochs
+        for dataset, model in product(grid.datasets, grid.models):
+            seeds = settings.seeds(family, dataset, model)
+            epochs = settings.training(family, dataset, model).epochs
             if (seeds, epochs) != (grid.seeds, grid.training.epochs):
-                print(f"    {dataset}: {seeds} seeds x {epochs} epochs")
+                print(f"    {dataset}, {model}: {seeds} seeds x {epochs} epochs")
 
 
 if __name__ == "__main__":

@@ -167,6 +167,16 @@ def test_the_readme_block_says_what_nobody_ran_in_a_sentence(tmp_path, quick):
     assert "| pathmnist" not in block
 
 
+def test_what_an_earlier_report_wrote_is_gone(tmp_path, quick):
+    folder, cells = quick
+    for part in ("tables", "figures"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "old.md").write_text("of cells that are no more")
+    report(read_cells(folder, cells), tmp_path)
+    assert not [*tmp_path.glob("*/old.md")]
+    assert (tmp_path / "tables" / "table1.md").exists()
+
+
 def test_one_seed_and_no_cells(tmp_path):
     setting = ("digits", "resnet18-slim", "mixup", "augmented")
     cells = [name(*setting, refiner) for refiner in ("none", "paper")]

@@ -89,7 +89,7 @@ def test_a_time_that_is_known_need_not_be_estimated(quick, monkeypatch, capsys):
 
 
 def test_a_real_step_takes_time(quick):
-    few, count = estimate._few(quick, "images", "digits", 2)
+    few, count = estimate._few(quick, "images", "digits", "resnet18-slim", 2)
     assert count == 200
     assert len(few.train) == 100
     cell = next(c for c in settings.expected_cells(quick) if c["refiner"] == "calibrated")

@@ -67,12 +67,12 @@ def costs(everything: settings.Settings, device) -> list[tuple[str, str, str, in
     groups = [(k, list(members)) for k, members in groupby(sorted(cells, key=group), group)]
     for (family, name, model), members in tqdm(groups, desc="timing", leave=False):
         try:
-            few, count = _few(everything, family, name, STEPS[device.type])
+            few, count = _few(everything, family, name, model, STEPS[device.type])
         except FileNotFoundError:
             tqdm.write(f"  {family:8} {name:16} {model:14} not counted: its file is not there yet")
             continue
-        recipe = everything.training(family, name)
-        steps = everything.seeds(family, name) * recipe.epochs
+        recipe = everything.training(family, name, model)
+        steps = everything.seeds(family, name, model) * recipe.epochs
         steps *= math.ceil(count / recipe.batch_size)
         seconds = 0.0
         for cell in members:
@@ -118,7 +118,7 @@ class Clock:
         from replication.training.checkpoints import Checkpoints
         from replication.training.supervised import Task, Views, train
 
-        recipe = self.everything.training(cell["family"], cell["dataset"])
+        recipe = self.everything.training(*(cell[key] for key in GROUP))
         torch.set_num_threads(recipe.threads)
         pool = tuple(
             torch.from_numpy(array).to(self.device)
@@ -148,13 +148,13 @@ class Clock:
         return (ends[1] - ends[0]) / math.ceil(len(labels) / recipe.batch_size)
 
 
-def _few(everything: settings.Settings, family: str, name: str, steps: int):
+def _few(everything: settings.Settings, family: str, name: str, model: str, steps: int):
     """Enough samples for `steps` steps, and how many the whole training split has."""
     import numpy as np
 
     from replication import data
 
-    recipe, source = everything.training(family, name), everything.datasets[name]
+    recipe, source = everything.training(family, name, model), everything.datasets[name]
     try:
         whole = data.load(name, source, everything.run.folder, 0)
     except FileNotFoundError:

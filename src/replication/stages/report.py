@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -27,11 +28,13 @@ from replication.stages.files import write_json, write_text
 
 
 def report(cells: Cells, folder: Path) -> pd.DataFrame:
-    """Write tables/, figures/, summary.json and report.html into results/<profile>.
+    """Write tables/, figures/, summary.json and report.html into results/<profile>, anew.
 
     Returns the frame of tables.tidy that they show, without the sweep's rows.
     """
     frame, swept = sweep.split(tidy(cells), cells)
+    for part in ("tables", "figures"):
+        shutil.rmtree(folder / part, ignore_errors=True)
     done = diagnostics(cells)
     glance, refiner = glance_grid(frame), diagnostics_grid(done)
     sections = [(table, _grids(table, frame, cells)) for table in tables_of(frame)]

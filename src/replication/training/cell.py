@@ -43,7 +43,7 @@ class Cell:
 
     @property
     def seeds(self) -> int:
-        return self.everything.seeds(self.cell["family"], self.cell["dataset"])
+        return self.everything.seeds(*(self.cell[k] for k in ("family", "dataset", "model")))
 
     @property
     def device(self) -> torch.device:
@@ -57,7 +57,7 @@ class Cell:
             "model": every.models[cell["model"]],
             "upstream": every.upstreams[cell["upstream"]],
             "refiner": every.refiners[cell["refiner"]],
-            "training": every.training(cell["family"], cell["dataset"]),
+            "training": every.training(cell["family"], cell["dataset"], cell["model"]),
         }
 
     def settings(self) -> dict:

@@ -66,6 +66,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     FloatingPointError, naming the epoch, if the loss is not finite.
     """
     recipe, device = task.training, task.device
+    cuda = device.type == "cuda"
     torch.manual_seed(seed)
     model = models.build(task.model, task.dataset).to(device)
     if recipe.channels_last:
@@ -99,6 +100,8 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
         for name, generator in streams.items():
             generator.set_state(state["streams"][name])
         torch.set_rng_state(state["random"])
+        if cuda:
+            torch.cuda.set_rng_state(state["random_cuda"], device)
         for _ in range(first):
             tick()
 
@@ -146,6 +149,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
                     "diagnostics": diagnostics.sums,
                     "streams": {name: g.get_state() for name, g in streams.items()},
                     "random": torch.get_rng_state(),
+                    "random_cuda": torch.cuda.get_rng_state(device) if cuda else None,
                 },
             )
             saved = time.monotonic()

@@ -35,7 +35,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import replication.data
 from replication import models, settings, upstream
-from replication.data.download import DownloadError, fetch, sources
+from replication.data.download import DownloadError, fetch
+from replication.data.sources import sources
 from replication.report.reference import OVERHEAD
 from replication.stages.files import write_text
 from replication.stages.train import train_all

@@ -7,7 +7,8 @@ from functools import partial
 
 import pytest
 
-from replication.data.download import MIRROR, DownloadError, Source, fetch, sources
+from replication.data.download import MIRROR, DownloadError, fetch
+from replication.data.sources import Source, sources
 
 CONTENT = b"not really images" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()

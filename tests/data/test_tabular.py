@@ -15,7 +15,8 @@ from scipy.io import savemat
 from sklearn.datasets import load_breast_cancer, load_wine
 
 import replication.data
-from replication.data.tabular import SOURCES, TABLES, load, load_csv, statistics
+from replication.data.sources import SOURCES
+from replication.data.tabular import TABLES, load, load_csv, statistics
 from replication.settings import CSV, MedMNIST
 
 EMBEDDED = Path(replication.data.__file__).parent / "embedded"

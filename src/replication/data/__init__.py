@@ -24,7 +24,7 @@ def load(name: str, source: DataSource, folder: Path | str, seed: int) -> Datase
 
             return medmnist(name, place)
         case "table":
-            from replication.data.tabular import SOURCES
+            from replication.data.sources import SOURCES
             from replication.data.tabular import load as load_table
 
             return load_table(name, place / SOURCES[name].file, seed)
@@ -40,7 +40,7 @@ def statistics(name: str, source: DataSource, folder: Path | str) -> dict | None
     place = Path(folder) / name
     match source.kind:
         case "table":
-            from replication.data.tabular import SOURCES
+            from replication.data.sources import SOURCES
             from replication.data.tabular import statistics as of_table
 
             return of_table(name, place / SOURCES[name].file)

@@ -5,39 +5,15 @@ import os
 import shutil
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from replication.data.sources import Source
 from replication.stages.files import replacing
 
 MIRROR = "SAFLEX_DATA_MIRROR"
 TIMEOUT = 60
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file as its publisher offers it; `folder` is where a mirror keeps it."""
-
-    file: str
-    address: str
-    md5: str | None
-    licence: str
-    folder: str
-
-
-def sources(name: str) -> list[Source]:
-    """The files of the data set `name`. KeyError for a set that is not downloaded."""
-    from medmnist import INFO
-
-    from replication.data.tabular import SOURCES
-
-    tables = [table for n, table in SOURCES.items() if n in (name, f"{name}-labels")]
-    if tables:
-        return [Source(t.file, t.address, t.md5, t.publisher, "tabular") for t in tables]
-    info = INFO[name]
-    return [Source(f"{name}.npz", info["url"], info["MD5"], info["license"], "medmnist")]
 
 
 def fetch(source: Source, folder: Path) -> Path:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from replication.data.download import fetch, sources
+from replication.data.download import fetch
+from replication.data.sources import sources
 
 
 def main() -> None:

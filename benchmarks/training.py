@@ -2,12 +2,13 @@
 
     python benchmarks/training.py [--out FILE.csv]
 
-Ours is `replication.training.supervised.train` without a refiner, on RandAugment views that were
-stored beforehand, and drawing them in each step. The reference is what MedMNIST's authors wrote: a
-DataLoader over a Dataset that applies RandAugment(2, 9), ToTensor and Normalize(.5, .5) to one PIL
-image at a time, and a loop around it. Network, batch of 128 and Adam are the same, in float32 on a
-CPU; on a GPU ours runs as it does by default, in bfloat16. Images are PneumoniaMNIST's, from
-data/raw or SAFLEX_DATA_MIRROR, or random ones of their shape.
+Ours is `replication.training.supervised.train` without a refiner: on RandAugment views that were
+stored beforehand, drawing them in each step, in bfloat16, and a seed on each core side by side, as
+the profiles train, where images of all seeds are counted. The reference is what MedMNIST's authors
+wrote: a DataLoader over a Dataset that applies RandAugment(2, 9), ToTensor and Normalize(.5, .5) to
+one PIL image at a time, and a loop around it. Network, batch of 128 and Adam are the same, in
+float32 save in the row that says so; on a GPU ours runs as it does by default, in bfloat16. Images
+are PneumoniaMNIST's, from data/raw or SAFLEX_DATA_MIRROR, or random ones of their shape.
 
 Counted is an epoch of `--steps` batches, after one that is not. Storing the views is not counted,
 since a profile stores them once for all its cells; drawing them is. Each side runs with the best of
@@ -16,10 +17,13 @@ second are medians over the rounds, the ratio is the median of the ratios within
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -42,13 +46,16 @@ from replication.training.supervised import Task, Views, train
 
 FILE = "pneumoniamnist.npz"
 BATCH, CLASSES, CORES = 128, 2, os.cpu_count() or 1
-STEPS = {"resnet18-slim": 10, "resnet18": 2}
+STEPS = {"resnet18-strided": 20, "resnet18-slim": 10, "resnet18": 2}
 REFERENCE, STORED, DRAWN = "reference", "ours, stored views", "ours, drawn views"
+MIXED, TOGETHER = "ours, bfloat16", "ours, seeds side by side"
 Loop = Callable[[int, int], float]  # threads and workers -> seconds of an epoch
 SETTINGS = {
     REFERENCE: [(CORES, 0), (CORES, 1), (CORES, CORES), (1, CORES)],
     STORED: [(1, 0), (CORES, 0)],
     DRAWN: [(1, 0), (CORES, 0)],
+    MIXED: [(1, 0), (CORES, 0)],
+    TOGETHER: [(1, CORES)],
 }
 
 
@@ -118,8 +125,41 @@ def ours(work: Task) -> Loop:
     return run
 
 
+def together(work: Task) -> Loop:
+    """Seconds per seed of an epoch that as many processes as `workers` begin at the same time."""
+
+    def run(threads: int, workers: int) -> float:
+        context = multiprocessing.get_context("spawn")
+        start = _start, (context.Barrier(workers), threads)
+        with ProcessPoolExecutor(workers, context, *start) as pool:
+            spans = list(pool.map(_second_epoch, [work] * workers, range(workers)))
+        return (max(end for _, end in spans) - min(begin for begin, _ in spans)) / workers
+
+    return run
+
+
+def _start(barrier, threads: int) -> None:
+    global _barrier
+    _barrier = barrier
+    torch.set_num_threads(threads)
+
+
+def _second_epoch(work: Task, seed: int) -> tuple[float, float]:
+    """When the second epoch began and ended, on the clock that all processes share."""
+    times: list[float] = []
+
+    def tick() -> None:
+        if not times:
+            _barrier.wait()
+        times.append(perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        train(work, seed, Checkpoints(Path(folder), {}), tick)
+    return times[0], times[1]
+
+
 def loops(name: str, steps: int, device: torch.device) -> tuple[dict[str, Loop], str]:
-    """The three loops by name, on the same images, and where these are from."""
+    """The loops by name, on the same images, and where these are from."""
     pixels, labels, origin = samples(steps * BATCH)
     split, few = (Split(pixels[:n, None], labels[:n]) for n in (len(labels), 2))
     everything = settings.load()
@@ -142,11 +182,13 @@ def loops(name: str, steps: int, device: torch.device) -> tuple[dict[str, Loop],
         device=device,
         prepare=prepare,
     )
-    drawn = Task(**{**vars(work), "views": None, "upstream": randaugment})
+    mixed = recipe.model_copy(update={"precision": "bfloat16"})
     return {
         REFERENCE: reference(work, pixels, labels),
         STORED: ours(work),
-        DRAWN: ours(drawn),
+        DRAWN: ours(replace(work, views=None, upstream=randaugment)),
+        MIXED: ours(replace(work, training=mixed)),
+        TOGETHER: together(work),
     }, origin
 
 
@@ -160,7 +202,7 @@ def measure(name: str, args: argparse.Namespace) -> list[dict]:
     seconds: dict[str, list[float]] = {loop: [] for loop in runs}
     for i in range(args.rounds):
         for loop, run in runs.items():
-            print(f"\r{name}: round {i + 1}/{args.rounds}, {loop:20}", end="", file=sys.stderr)
+            print(f"\r{name}: round {i + 1}/{args.rounds}, {loop:24}", end="", file=sys.stderr)
             seconds[loop].append(run(*best[loop]))
     print(file=sys.stderr)
     return [
@@ -190,10 +232,10 @@ def main() -> None:
     args = parser.parse_args()
     rows = [row for name in args.models for row in measure(name, args)]
     print(f"torch {torch.__version__}, {CORES} cores, {args.rounds} rounds, {rows[0]['images']}")
-    print(f"{'model':14} {'loop':20} {'threads':>7} {'workers':>7} {'images/s':>9} {'ratio':>6}")
+    print(f"{'model':16} {'loop':24} {'threads':>7} {'workers':>7} {'images/s':>9} {'ratio':>6}")
     for r in rows:
         print(
-            f"{r['model']:14} {r['loop']:20} {r['threads']:7} {r['workers']:7} "
+            f"{r['model']:16} {r['loop']:24} {r['threads']:7} {r['workers']:7} "
             f"{r['images_per_second']:9,} {r['ratio']:6.2f}"
         )
     if args.out:

@@ -52,3 +52,13 @@ def test_model_size(tmp_path):
     )  # fmt: skip
     assert {row["variant"] for row in found} >= {"look-ahead", "exact", "head"}
     assert (tmp_path / "model_size.png").stat().st_size > 1000
+
+
+def test_training(tmp_path):
+    found = rows(
+        "training.py", tmp_path / "t.csv", "--models", "resnet18-strided", "--rounds", 1,
+        "--steps", 1, "--device", "cpu",
+    )  # fmt: skip
+    assert [row["loop"] for row in found][0] == "reference"
+    assert len(found) == 5
+    assert all(int(row["images_per_second"]) > 0 for row in found)

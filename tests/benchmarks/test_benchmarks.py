@@ -59,6 +59,6 @@ def test_training(tmp_path):
         "training.py", tmp_path / "t.csv", "--models", "resnet18-strided", "--rounds", 1,
         "--steps", 1, "--device", "cpu",
     )  # fmt: skip
-    assert [row["loop"] for row in found][0] == "reference"
+    assert found[0]["loop"] == "reference"
     assert len(found) == 5
     assert all(int(row["images_per_second"]) > 0 for row in found)

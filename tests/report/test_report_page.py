@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from replication.report.cells import read_cells
 from replication.report.drawing import inline
 from replication.report.page import verdict_sentences
+from replication.report.plots import glance
 from replication.report.tables import tidy
 from replication.stages.report import readme_table, report, summary
 
@@ -75,7 +76,7 @@ def test_what_is_written(written):
     names = {path.as_posix() for path in files(written)}
     for table in ("table1", "table2", "table7", "table8", "glance", "diagnostics"):
         assert {f"tables/{table}.md", f"tables/{table}.tex"} <= names
-    for figure in ("figure1", "table1-digits-gains", "table1-digits-scores"):
+    for figure in ("gains", "figure1", "table1-digits-gains", "table1-digits-scores"):
         assert {f"figures/{figure}.svg", f"figures/{figure}.png"} <= names
     assert {"report.html", "summary.json", "tables/table1.csv"} <= names
 
@@ -110,7 +111,7 @@ def test_the_page_is_accessible(written):
     assert tags.count("h1") == 1
     assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 3
+    assert len(drawings) == 4
     assert all(a["role"] == "img" and len(a["aria-label"]) > 50 for a in drawings)
 
 
@@ -121,6 +122,23 @@ def test_the_page_has_every_table_and_figure(written):
     assert page.text.count("Not run") >= 3
     assert "Gain over the upstream alone on digits" in page.text
     assert "Where nothing" not in page.text
+
+
+def test_the_overview_has_a_line_per_setting_and_a_mark_per_difference(quick):
+    folder, cells = quick
+    frame = tidy(read_cells(folder, cells))
+    (axes,) = glance(frame).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        f"{upstream}, {batch}"
+        for upstream in ("RandAugment", "Mixup")
+        for batch in ("augmented only", "clean + augmented")
+    ]
+    shown = sorted(
+        line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("o", "s", "^", "D")
+    )
+    named = ("paper", "calibrated", "train-validation", "permuted", "smoothing")
+    wanted = frame[(frame["upstream"] != "none") & frame["refiner"].isin(named)]
+    assert shown == sorted(wanted["difference"])
 
 
 def test_the_verdicts_are_counted(quick, written):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from replication.report import sweep
 from replication.report.drawing import save, style
 from replication.report.methods import refiner_label, setting_label
-from replication.report.plots import forest, scores
+from replication.report.plots import forest, glance, scores
 from replication.report.schematic import schematic
 from replication.report.tables import Table, tables_of
 
@@ -31,6 +31,15 @@ class Drawn:
     light: bool = False
 
 
+GAINS = Drawn(
+    "gains",
+    "Gain over the upstream alone, every setting",
+    "Paired differences, readings of SAFLEX with 95 % intervals. A gain is SAFLEX's own where it "
+    "lies above the marks of the controls without information as well.",
+    "A line per setting: the differences of SAFLEX to the upstream alone with their intervals, and "
+    "those of the controls. The table below has the figures.",
+    table="glance",
+)
 SCHEMATIC = Drawn(
     "figure1",
     "Figure 1. Where SAFLEX stands in a training loop",
@@ -63,14 +72,17 @@ def draw_all(frame: pd.DataFrame, toy: dict | None, folder: Path) -> list[Drawn]
 
     frame: of tables.tidy. toy: content of toy.json; without it Figure 2 is listed, not drawn.
     """
-    drawn = [_saved(SCHEMATIC, schematic(), folder), *TOY]
+    toys = [*TOY]
     if toy is not None:
         figures = import_module("replication.report.toy_figures")
         with style():
-            drawn[1:] = [
+            toys = [
                 _saved(TOY[0], figures.figure_2a(toy), folder),
                 _saved(TOY[1], figures.figure_2b(toy), folder),
             ]
+    drawn = [_saved(SCHEMATIC, schematic(), folder), *toys]
+    if (frame["difference"].notna() & (frame["role"] == "reading")).any():
+        drawn.insert(0, _saved(GAINS, glance(frame), folder))
     for table in tables_of(frame):
         rows = frame[(frame["table"] == table.number) & frame["run"]]
         for dataset, group in rows.groupby("dataset", sort=False):

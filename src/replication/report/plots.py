@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 
-from replication.report.cells import SETTING
+from replication.report.cells import KEYS, SETTING
 from replication.report.drawing import (
     BLUE,
     GREEN,
@@ -29,6 +29,8 @@ WIDTH = 4.3
 LINEAR = 15
 """Differences larger than this many points put the forest plot on a symmetric log scale."""
 COLOURS = {"paper": ORANGE, "calibrated": BLUE, "soft-augmentation": PURPLE}
+MARKS = {"train-validation": "D", "permuted": "s", "smoothing": "^"}
+"""Controls in the figure of a whole profile, and their marks."""
 
 
 def forest(rows: pd.DataFrame) -> Figure:
@@ -38,7 +40,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     the bar behind a reading is the paper's gain, or its range over the paper's data sets.
     """
     rows = rows[(rows["refiner"] != BASELINE) & (rows["upstream"] != "none")]
-    figure, axes, lines = _lines(rows, extra=1.2)
+    figure, axes, lines = _lines(_groups(rows), extra=1.2)
     with style():
         extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
         if extreme > LINEAR:
@@ -58,6 +60,50 @@ def forest(rows: pd.DataFrame) -> Figure:
     return figure
 
 
+def glance(rows: pd.DataFrame) -> Figure:
+    """Paired differences to the upstream alone of a whole profile, one line per setting.
+
+    rows: of tables.tidy. Readings of SAFLEX with their 95 % intervals, controls as marks alone.
+    """
+    rows = rows[(rows["upstream"] != "none") & rows["difference"].notna()].drop_duplicates(KEYS)
+    rows = rows[rows["refiner"].isin([*rows.loc[rows["role"] == "reading", "refiner"], *MARKS])]
+    groups = []
+    for (dataset, model), part in rows.groupby(["dataset", "model"], sort=False):
+        lines = [
+            (
+                setting_label(*setting[3:]),
+                part[(part[SETTING] == list(setting)).all(axis=1)].to_dict("records"),
+            )
+            for setting in settings_of(part)
+        ]
+        groups.append((f"{dataset}, {model}", lines))
+    figure, axes, lines = _lines(groups, extra=1.5, width=6.4)
+    with style():
+        logarithmic(axes, "x")
+        axes.axvline(0, color=INK, lw=0.9, zorder=1)
+        for y, line in lines:
+            readings = [row for row in line if row["role"] == "reading"]
+            readings.sort(key=lambda row: rank("refiner", row["refiner"]))
+            for row, shift in zip(readings, np.linspace(-0.2, 0.2, len(readings)), strict=True):
+                _point(axes, y + shift, row, "difference", "difference_low", "difference_high")
+            for row in line:
+                if marker := MARKS.get(row["refiner"]):
+                    look = {"color": MUTED, "mfc": "none", "ms": 4.5, "zorder": 2}
+                    axes.plot(row["difference"], y, marker, **look)
+        axes.set_xlabel("points, log scale beyond ±1")
+        names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
+        handles = [
+            Line2D(
+                [], [], ls="none", label=refiner_label(name), marker=MARKS.get(name, "o"),
+                color=MUTED if name in MARKS else _colour({"role": "reading", "refiner": name}),
+                mfc="none" if name in MARKS else None, ms=5,
+            )
+            for name in sorted(names, key=lambda name: rank("refiner", name))
+        ]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.5)
+    return figure
+
+
 def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
     """A symmetric log scale for points along one axis, linear within ±1."""
     ticks = (-50, -10, -2, 0, 2, 10, 50)
@@ -73,7 +119,7 @@ def scores(rows: pd.DataFrame) -> Figure:
     rows: of tables.tidy, one data set. A score far below all upstreams is named at the edge.
     """
     rows = rows[(rows["upstream"] != "none") & rows["role"].isin(["baseline", "reading"])]
-    figure, axes, lines = _lines(rows, extra=1.0)
+    figure, axes, lines = _lines(_groups(rows), extra=1.0)
     alone = rows[rows["refiner"] == BASELINE]
     ceiling = np.nanmax([alone["mean"] + alone["headroom"].clip(lower=0).fillna(0), alone["high"]])
     floor = alone["low"].fillna(alone["mean"]).min()
@@ -104,12 +150,14 @@ def scores(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _lines(rows: pd.DataFrame, extra: float) -> tuple[Figure, Axes, list[tuple[float, dict]]]:
-    """An empty figure with a labelled line per row, under a heading per setting, and the lines."""
-    groups = _groups(rows)
+def _lines(groups, extra: float, width: float = WIDTH) -> tuple[Figure, Axes, list]:
+    """An empty figure with labelled lines under headings, and the lines: (y, what is on it).
+
+    groups: (heading, [(label, what is on the line)]).
+    """
     count = sum(len(group) + 1.5 for _, group in groups)
     with style():
-        figure = Figure(figsize=(WIDTH, 0.205 * count + extra), layout="constrained")
+        figure = Figure(figsize=(width, 0.205 * count + extra), layout="constrained")
         axes = figure.add_subplot()
         place = blended_transform_factory(figure.transFigure, axes.transData)
         lines, y = [], 0.0
@@ -117,28 +165,29 @@ def _lines(rows: pd.DataFrame, extra: float) -> tuple[Figure, Axes, list[tuple[f
             text = axes.text(0.012, y + 0.45, heading, transform=place, va="center", weight="bold")
             text.set_bbox({"fc": SURFACE, "ec": "none", "pad": 1.5})
             text.set_in_layout(False)
-            lines += [(y + 1.5 + i, row) for i, row in enumerate(group)]
+            lines += [(y + 1.5 + i, *line) for i, line in enumerate(group)]
             y += 1.5 + len(group)
         axes.set_ylim(y - 0.2, -0.4)
-        axes.set_yticks([y for y, _ in lines], [refiner_label(row["refiner"]) for _, row in lines])
+        axes.set_yticks([y for y, _, _ in lines], [label for _, label, _ in lines])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=SHADE, lw=0.6)
         axes.set_axisbelow(True)
-    return figure, axes, lines
+    return figure, axes, [(y, row) for y, _, row in lines]
 
 
-def _groups(rows: pd.DataFrame) -> list[tuple[str, list[dict]]]:
+def _groups(rows: pd.DataFrame) -> list[tuple[str, list[tuple[str, dict]]]]:
     several = rows["model"].nunique() > 1
     groups = []
     for setting in settings_of(rows):
         _, _, model, upstream, batch = setting
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)].to_dict("records")
+        group.sort(key=lambda row: rank("refiner", row["refiner"]))
         heading = setting_label(upstream, batch)
         groups.append(
             (
                 f"{model}: {heading}" if several else heading,
-                sorted(group, key=lambda row: rank("refiner", row["refiner"])),
+                [(refiner_label(row["refiner"]), row) for row in group],
             )
         )
     return groups

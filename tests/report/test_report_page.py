@@ -185,6 +185,13 @@ def test_the_readme_block_says_what_nobody_ran_in_a_sentence(tmp_path, quick):
     assert "| pathmnist" not in block
 
 
+def test_a_model_that_nobody_ran_on_a_data_set_is_named(tmp_path, quick):
+    folder, cells = quick
+    more = cells + grid("digits", "resnet18", ("mixup",))
+    report(read_cells(folder, more), tmp_path)
+    assert "- Not run: digits, resnet18, with Mixup." in readme_table(tmp_path)
+
+
 def test_what_an_earlier_report_wrote_is_gone(tmp_path, quick):
     folder, cells = quick
     for part in ("tables", "figures"):

@@ -106,17 +106,18 @@ def precision_grid(cells: Cells) -> Grid:
 
 
 def glance_grid(frame: pd.DataFrame) -> Grid:
-    """One row per setting: the readings of SAFLEX and the controls that put them to the test."""
+    """One row per setting: the readings of SAFLEX, rivals, and what puts a gain to the test."""
     rows = frame[frame["upstream"] != "none"]
-    readings = sorted(
-        set(rows[rows["role"] == "reading"]["refiner"]), key=lambda r: rank("refiner", r)
-    )
+    present = sorted(set(rows["refiner"]), key=lambda name: rank("refiner", name))
+    readings = [name for name in present if role(name) == "reading"]
+    rivals = [name for name in present if role(name) == "rival"]
+    columns = [*readings, *rivals, "train-validation", *VETOES]
     groups: dict[str, list] = {}
     for setting in settings_of(rows):
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)].drop_duplicates(KEYS)
         cells = {row["refiner"]: row for row in group.to_dict("records")}
         texts = [score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""]
-        for refiner in (*readings, *VETOES):
+        for refiner in columns:
             row = cells.get(refiner)
             said = row["verdict"] if row and role(refiner) == "reading" else None
             gain = gain_text(row, "difference", brief=True) if row else ""
@@ -130,7 +131,7 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
         name="glance",
         title="At a glance: gain over the upstream alone, points ± 95 % interval",
         columns=["Upstream, trained on", "Upstream alone"]
-        + [refiner_label(refiner) for refiner in (*readings, *VETOES)]
+        + [refiner_label(refiner) for refiner in columns]
         + ["The paper's gain"],
         groups=[Group(heading, lines) for heading, lines in groups.items()],
         notes=[] if groups else ["No cell of this profile has an upstream."],

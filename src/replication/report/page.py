@@ -47,11 +47,13 @@ def verdict_sentences(frame: pd.DataFrame) -> list[str]:
 def absence_sentence(frame: pd.DataFrame) -> str:
     """Which augmentations of which data sets nobody has run; empty if there are none."""
     rows = frame[frame["upstream"] != "none"]
-    ran = rows.groupby(["dataset", "upstream"], sort=False)["run"].any()
+    ran = rows.groupby(["dataset", "model", "upstream"], sort=False)["run"].any()
+    models = rows.groupby("dataset")["model"].nunique()
     names: dict[str, list[str]] = {}
-    for dataset, upstream in ran[~ran].index:
-        names.setdefault(dataset, []).append(UPSTREAMS.get(upstream, upstream))
-    sets = [f"{dataset} with {_listed(upstreams)}" for dataset, upstreams in names.items()]
+    for dataset, model, upstream in ran[~ran].index:
+        which = f"{dataset}, {model}," if models[dataset] > 1 else dataset
+        names.setdefault(which, []).append(UPSTREAMS.get(upstream, upstream))
+    sets = [f"{which} with {_listed(upstreams)}" for which, upstreams in names.items()]
     return f"Not run: {'; '.join(sets)}." if sets else ""
 
 

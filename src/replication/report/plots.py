@@ -63,10 +63,10 @@ def forest(rows: pd.DataFrame) -> Figure:
 def glance(rows: pd.DataFrame) -> Figure:
     """Paired differences to the upstream alone of a whole profile, one line per setting.
 
-    rows: of tables.tidy. Readings of SAFLEX with their 95 % intervals, controls as marks alone.
+    rows: of tables.tidy. Readings and rivals with their 95 % intervals, controls as marks.
     """
     rows = rows[(rows["upstream"] != "none") & rows["difference"].notna()].drop_duplicates(KEYS)
-    rows = rows[rows["refiner"].isin([*rows.loc[rows["role"] == "reading", "refiner"], *MARKS])]
+    rows = rows[rows["role"].isin(["reading", "rival"]) | rows["refiner"].isin(MARKS)]
     groups = []
     for (dataset, model), part in rows.groupby(["dataset", "model"], sort=False):
         lines = [
@@ -82,7 +82,7 @@ def glance(rows: pd.DataFrame) -> Figure:
         logarithmic(axes, "x")
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, line in lines:
-            readings = [row for row in line if row["role"] == "reading"]
+            readings = [row for row in line if row["refiner"] not in MARKS]
             readings.sort(key=lambda row: rank("refiner", row["refiner"]))
             for row, shift in zip(readings, np.linspace(-0.2, 0.2, len(readings)), strict=True):
                 _point(axes, y + shift, row, "difference", "difference_low", "difference_high")

@@ -63,11 +63,12 @@ def report(cells: Cells, folder: Path) -> pd.DataFrame:
 
 
 def _brief(frame: pd.DataFrame) -> str:
-    """The verdicts in words and the table at a glance, without what nobody has run."""
+    """The verdicts in words and, folded, the table at a glance without what nobody has run."""
     sentences = [*verdict_sentences(frame), absence_sentence(frame)]
     ran = frame[frame.groupby(SETTING)["run"].transform("any")]
     lines = "\n".join(f"- {sentence}" for sentence in sentences if sentence)
-    return f"{lines}\n\n{markdown(glance_grid(frame if ran.empty else ran))}"
+    table = markdown(glance_grid(frame if ran.empty else ran))
+    return f"{lines}\n\n<details>\n<summary>Every difference</summary>\n\n{table}\n</details>\n"
 
 
 def summary(frame: pd.DataFrame) -> dict:

@@ -216,7 +216,7 @@ class Training(Strict):
     epochs: Count
     batch_size: Count
     validation_batch: Count | Literal["all"]
-    validation_sampling: Literal["uniform", "balanced"]
+    validation_sampling: Literal["uniform", "stratified", "balanced"]
     weight_decay: NonNegative
     drops: list[Share]
     select: Literal["last", "best"]

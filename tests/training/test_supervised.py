@@ -187,12 +187,16 @@ def test_patience_stops_and_keeps_the_best_epoch(tmp_path):
     assert train(task(recipe=short), 0, checkpoints(tmp_path / "b"), nothing) == stopped
 
 
-def test_balanced_validation_batches_hold_as_many_of_each_class():
+def test_validation_batches_hold_as_many_of_each_class_or_each_by_its_share():
     labels = torch.tensor([0] * 97 + [1] * 3)
     recipe = RECIPE.model_copy(update={"validation_sampling": "balanced", "validation_batch": 20})
     generator = torch.Generator().manual_seed(0)
     drawn = supervised._validation_batch(labels, recipe, generator)
     assert labels[drawn].bincount().tolist() == [10, 10]
+    stratified = recipe.model_copy(update={"validation_sampling": "stratified"})
+    drawn = supervised._validation_batch(labels, stratified, generator)
+    assert labels[drawn].bincount().tolist() == [20, 1]
+    assert len(drawn.unique()) == 21
     uniform = recipe.model_copy(update={"validation_sampling": "uniform"})
     drawn = supervised._validation_batch(labels, uniform, generator)
     assert len(drawn.unique()) == 20

@@ -239,8 +239,9 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
 def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generator) -> Tensor:
     """Indices of the samples whose loss is differentiated, in random order.
 
-    uniform: drawn without replacement. balanced: as many of each class, with replacement, so that
-    the gradient of a skewed set is not one of its commonest class alone.
+    uniform: drawn without replacement. stratified: each class by its share, rounded up, and
+    balanced: as many of each class, drawn again where it has too few; with both the gradient of a
+    skewed set is not one of its commonest class alone.
     """
     n = len(labels)
     size = n if recipe.validation_batch == "all" else min(n, recipe.validation_batch)
@@ -248,8 +249,10 @@ def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generat
     if recipe.validation_sampling == "uniform":
         return order[:size]
     members = [order[labels[order] == k] for k in labels.unique()]
-    share = math.ceil(size / len(members))
-    drawn = torch.cat([m.repeat(math.ceil(share / len(m)))[:share] for m in members])
+    stratified = recipe.validation_sampling == "stratified"
+    shares = [math.ceil(size * (len(m) / n if stratified else 1 / len(members))) for m in members]
+    drawn = [m.repeat(math.ceil(k / len(m)))[:k] for m, k in zip(members, shares, strict=True)]
+    drawn = torch.cat(drawn)
     return drawn[torch.randperm(len(drawn), generator=generator).to(labels.device)]
 
 

@@ -168,7 +168,9 @@ def device_of(wanted: str) -> torch.device:
 
 def _checksums(folder: Path) -> dict[str, str]:
     return {
-        path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+        path.name: hashlib.md5(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
     }
 
 

@@ -30,6 +30,7 @@ from matplotlib.ticker import NullFormatter
 import saflex
 from replication.models.resnet import ResNet
 from replication.report.drawing import save, style
+from replication.stages.files import write_text
 
 CLASSES = 10
 DEPTHS = {
@@ -164,8 +165,7 @@ def main() -> None:
     table = summary(measure(args), args)
     print(table.to_string(index=False, float_format="%.2f"))
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        table.to_csv(args.out / "model_size.csv", index=False)
+        write_text(args.out / "model_size.csv", table.to_csv(index=False, float_format="%.4g"))
         save(draw(table), args.out, "model_size")
 
 

@@ -13,8 +13,8 @@ from replication.report.layouts import (
     differences_grid,
     glance_grid,
     paper_grid,
-    precision_grid,
     results_grid,
+    second_grid,
 )
 from replication.report.methods import refiner_label, role
 from replication.report.reference import paper_difference, paper_results, paper_value
@@ -89,7 +89,7 @@ def test_results_and_differences_in_points(tmp_path):
     assert results_grid(TABLE_2, frame).columns == ["Method", "qsar\nAUROC"]
 
 
-def test_average_precision_of_the_tabular_cells_alone(tmp_path):
+def test_average_precision_of_tables_and_auroc_of_images(tmp_path):
     setting = ("credit", "mlp", "cutmix", "augmented")
     cells = [name(*setting, refiner, "tabular") for refiner in ("none", "permuted")]
     cells.append(name("digits", "resnet18", "mixup", "augmented", "none"))
@@ -98,14 +98,18 @@ def test_average_precision_of_the_tabular_cells_alone(tmp_path):
         for seed, value in zip(made["seeds"], (0.10, 0.14), strict=True):
             seed["average_precision"] = value
         write(tmp_path, made)
-    grid = precision_grid(read_cells(tmp_path, cells))
+    made = read_cells(tmp_path, cells)
+    grid = second_grid(TABLE_2, tidy(made), made)
     assert grid.columns == ["Method", "credit"]
     assert [group.heading for group in grid.groups] == ["mlp · CutMix, augmented only"]
     assert dict(grid.groups[0].rows) == {
         "upstream alone": ["12.00 ± 25.41"],
         "permuted (control)": ["not run"],
     }
-    assert precision_grid(read_cells(tmp_path, cells[2:])).empty
+    assert second_grid(TABLE_2, tidy(made).iloc[:0], made).empty
+    images = second_grid(TABLE_1, tidy(made), made)
+    assert images.title.endswith("AUROC on the test split, percent")
+    assert dict(images.groups[0].rows) == {"upstream alone": ["98.50 ± 6.35"]}
 
 
 def test_one_seed_and_undefined_scores_are_said(tmp_path):

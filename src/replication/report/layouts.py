@@ -25,6 +25,13 @@ from replication.report.statistics import intervals, settings_of
 from replication.report.tables import Table
 
 NOT_RUN = "not run"
+SECOND = {
+    "images": ("auroc", "Of the last class, or the mean over classes of one against the rest."),
+    "tabular": (
+        "average_precision",
+        "Of the positive class, or the mean over classes where there are more than two.",
+    ),
+}
 
 
 def results_grid(table: Table, frame: pd.DataFrame) -> Grid:
@@ -81,27 +88,29 @@ def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
     )
 
 
-def precision_grid(cells: Cells) -> Grid:
-    """Average precision of the tabular cells, which tells more than the AUROC of a skewed set."""
-    scores = cells.scores[cells.scores["metric"] == "average_precision"]
+def second_grid(table: Table, frame: pd.DataFrame, cells: Cells) -> Grid:
+    """Another metric of the cells of a table: AUROC of images, and of tabular data the average
+    precision, which tells more where classes are skewed."""
+    metric, of_what = SECOND[table.family]
+    scores = cells.scores[cells.scores["metric"] == metric]
     found = intervals(scores.groupby(KEYS, sort=False)["value"])[["mean", "low", "high"]] * 100
-    expected = cells.grid[cells.grid["family"] == "tabular"]
-    table = expected.merge(found.reset_index(), "left", on=KEYS)
-    datasets = list(dict.fromkeys(table["dataset"]))
+    rows = frame.loc[frame["table"] == table.number, [*KEYS, "run"]]
+    rows = rows.merge(found.reset_index(), "left", on=KEYS)
+    datasets = list(dict.fromkeys(rows["dataset"]))
     groups = []
-    for (model, upstream, batch), group in _sorted(table, ["model", "upstream", "batch"]):
+    for (model, upstream, batch), group in _sorted(rows, ["model", "upstream", "batch"]):
         lines = []
         for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
             of = group[group["refiner"] == refiner].set_index("dataset")
-            texts = [score_text(of.loc[d], paper=False) for d in datasets]
+            texts = [score_text(of.loc[d], paper=False) if d in of.index else "" for d in datasets]
             lines.append((refiner_label(refiner, upstream), texts))
         groups.append(Group(_join(model, setting_label(upstream, batch)), lines))
     return Grid(
-        name="table2-precision",
-        title="Average precision on the test split, percent",
+        name=f"{table.name}-second",
+        title=f"{table.caption}: {METRICS[metric]} on the test split, percent",
         columns=["Method", *datasets],
         groups=groups,
-        notes=["Of the positive class, or the mean over classes where there are more than two."],
+        notes=[of_what],
     )
 
 

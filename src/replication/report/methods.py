@@ -38,7 +38,12 @@ BATCHES = {
     "augmented": "augmented only",
     "clean-augmented": "clean + augmented",
 }
-METRICS = {"accuracy": "accuracy", "auroc": "AUROC", "macro_f1": "macro-F1"}
+METRICS = {
+    "accuracy": "accuracy",
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "macro_f1": "macro-F1",
+}
 
 
 def role(refiner: str) -> Role:

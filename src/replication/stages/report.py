@@ -17,8 +17,8 @@ from replication.report.layouts import (
     differences_grid,
     glance_grid,
     paper_grid,
-    precision_grid,
     results_grid,
+    second_grid,
 )
 from replication.report.page import absence_sentence, render, verdict_sentences
 from replication.report.statistics import count_verdicts, diagnostics
@@ -99,9 +99,11 @@ def readme_table(profile_folder: Path | str) -> str:
 
 
 def _grids(table: Table, frame: pd.DataFrame, cells: Cells) -> list[Grid]:
-    grids = [results_grid(table, frame), differences_grid(table, frame)]
-    if table.number == "2":
-        grids.append(precision_grid(cells))
+    grids = [
+        results_grid(table, frame),
+        differences_grid(table, frame),
+        second_grid(table, frame, cells),
+    ]
     return [*grids, paper_grid(table)] if table.number.isdigit() else grids
 
 

@@ -39,15 +39,7 @@ def results_grid(table: Table, frame: pd.DataFrame) -> Grid:
     rows = frame[frame["table"] == table.number]
     datasets = list(dict.fromkeys(rows["dataset"]))
     metrics = rows.dropna(subset="metric").groupby("dataset")["metric"].first()
-    groups = []
-    for (model, upstream, batch), group in _sorted(rows, ["model", "upstream", "batch"]):
-        lines = []
-        for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
-            cells = group[group["refiner"] == refiner].set_index("dataset")
-            texts = [score_text(cells.loc[d]) if d in cells.index else "" for d in datasets]
-            lines.append((refiner_label(refiner, upstream), texts))
-        several = rows["model"].nunique() > 1
-        groups.append(Group(_join(model if several else "", setting_label(upstream, batch)), lines))
+    groups = _by_method(rows, datasets, name_model=rows["model"].nunique() > 1)
     columns = [_small(name, METRICS.get(m := metrics.get(name, ""), m)) for name in datasets]
     return Grid(
         name=f"{table.name}-results",
@@ -56,6 +48,22 @@ def results_grid(table: Table, frame: pd.DataFrame) -> Grid:
         groups=groups,
         notes=_notes(rows) if groups else [absent(table)],
     )
+
+
+def _by_method(
+    rows: pd.DataFrame, datasets: list[str], name_model: bool, paper: bool = True
+) -> list[Group]:
+    """A line per method with its score on each data set, in groups of one setting."""
+    groups = []
+    for (model, upstream, batch), group in _sorted(rows, ["model", "upstream", "batch"]):
+        lines = []
+        for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
+            of = group[group["refiner"] == refiner].set_index("dataset")
+            texts = [score_text(of.loc[d], paper=paper) if d in of.index else "" for d in datasets]
+            lines.append((refiner_label(refiner, upstream), texts))
+        setting = setting_label(upstream, batch)
+        groups.append(Group(_join(model if name_model else "", setting), lines))
+    return groups
 
 
 def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
@@ -97,14 +105,7 @@ def second_grid(table: Table, frame: pd.DataFrame, cells: Cells) -> Grid:
     rows = frame.loc[frame["table"] == table.number, [*KEYS, "run"]]
     rows = rows.merge(found.reset_index(), "left", on=KEYS)
     datasets = list(dict.fromkeys(rows["dataset"]))
-    groups = []
-    for (model, upstream, batch), group in _sorted(rows, ["model", "upstream", "batch"]):
-        lines = []
-        for refiner in sorted(set(group["refiner"]), key=lambda name: rank("refiner", name)):
-            of = group[group["refiner"] == refiner].set_index("dataset")
-            texts = [score_text(of.loc[d], paper=False) if d in of.index else "" for d in datasets]
-            lines.append((refiner_label(refiner, upstream), texts))
-        groups.append(Group(_join(model, setting_label(upstream, batch)), lines))
+    groups = _by_method(rows, datasets, name_model=True, paper=False)
     return Grid(
         name=f"{table.name}-second",
         title=f"{table.caption}: {METRICS[metric]} on the test split, percent",

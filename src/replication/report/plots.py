@@ -93,13 +93,11 @@ def glance(rows: pd.DataFrame) -> Figure:
         axes.set_xlabel("points, log scale beyond ±1")
         names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
         handles = [
-            Line2D(
-                [], [], ls="none", label=refiner_label(name), marker=MARKS.get(name, "o"),
-                color=MUTED if name in MARKS else _colour({"role": "reading", "refiner": name}),
-                mfc="none" if name in MARKS else None, ms=5,
-            )
+            _mark(MARKS[name], refiner_label(name), hollow=True, colour=MUTED)
+            if name in MARKS
+            else _mark("o", refiner_label(name), colour=COLOURS.get(name, GREEN))
             for name in sorted(names, key=lambda name: rank("refiner", name))
-        ]  # fmt: skip
+        ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.5)
     return figure
 
@@ -207,6 +205,6 @@ def _colour(row: dict) -> str:
     return INK if row["refiner"] == BASELINE else COLOURS.get(row["refiner"], GREEN)
 
 
-def _mark(marker: str, label: str, hollow: bool = False) -> Line2D:
-    face = SURFACE if hollow else INK
-    return Line2D([], [], color=INK, marker=marker, ms=5, mfc=face, ls="none", label=label)
+def _mark(marker: str, label: str, hollow: bool = False, colour: str = INK) -> Line2D:
+    face = SURFACE if hollow else colour
+    return Line2D([], [], color=colour, marker=marker, ms=5, mfc=face, ls="none", label=label)

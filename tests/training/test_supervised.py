@@ -197,6 +197,10 @@ def test_validation_batches_hold_as_many_of_each_class_or_each_by_its_share():
     drawn = supervised._validation_batch(labels, stratified, generator)
     assert labels[drawn].bincount().tolist() == [20, 1]
     assert len(drawn.unique()) == 21
+    by_seven = torch.tensor([0] * 93 + [1] * 7)
+    everyone = stratified.model_copy(update={"validation_batch": 100})
+    drawn = supervised._validation_batch(by_seven, everyone, generator)
+    assert sorted(drawn.tolist()) == list(range(100))
     uniform = recipe.model_copy(update={"validation_sampling": "uniform"})
     drawn = supervised._validation_batch(labels, uniform, generator)
     assert len(drawn.unique()) == 20

@@ -250,9 +250,10 @@ def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generat
         return order[:size]
     members = [order[labels[order] == k] for k in labels.unique()]
     stratified = recipe.validation_sampling == "stratified"
-    shares = [math.ceil(size * (len(m) / n if stratified else 1 / len(members))) for m in members]
-    drawn = [m.repeat(math.ceil(k / len(m)))[:k] for m, k in zip(members, shares, strict=True)]
-    drawn = torch.cat(drawn)
+    parts = [-(-size * len(m) // n) if stratified else -(-size // len(members)) for m in members]
+    drawn = torch.cat(
+        [m.repeat(-(-part // len(m)))[:part] for m, part in zip(members, parts, strict=True)]
+    )
     return drawn[torch.randperm(len(drawn), generator=generator).to(labels.device)]
 
 

@@ -26,8 +26,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--unmeasured", action="store_true", help="only if minutes: is null")
     arguments = parser.parse_args()
-    settings.main()
     everything = settings.load()
+    settings.print_plan(everything)
     if arguments.unmeasured and everything.run.minutes:
         return
     from replication.training.cell import device_of

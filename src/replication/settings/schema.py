@@ -1,17 +1,15 @@
-"""params.yaml as typed, validated settings; every error names the key, the value, what is allowed.
+"""The types of what params.yaml says: one class per kind of entry, and `Settings`, which holds all.
 
-`python -m replication.settings` checks the file and prints what `dvc repro` would run.
+Field names are the keys of the file; what they mean is said beside them there.
 """
 
-import sys
+from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PARAMS = Path("params.yaml")
+FAMILIES = ("images", "tabular")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -210,7 +208,7 @@ class Limits(Strict):
 class Training(Strict):
     """precision: of the training passes, bfloat16 by autocast; auto takes it for images on a GPU.
     channels_last: the memory layout of convolutions. compile: the network by torch.compile.
-    limits: of single data sets and models, by name; where both have one, the lower holds.
+    limits: of a data set, a model or a "data set/model"; where several have one, the lower holds.
     """
 
     epochs: Count
@@ -228,6 +226,11 @@ class Training(Strict):
     jobs: Count
     threads: Count
     limits: dict[str, Limits] = {}
+
+    def limits_of(self, key: str, dataset: str, model: str) -> list[int]:
+        names = (dataset, model, f"{dataset}/{model}")
+        limits = [self.limits[name] for name in names if name in self.limits]
+        return [value for limit in limits if (value := getattr(limit, key)) is not None]
 
 
 class Grid(Strict):
@@ -299,189 +302,79 @@ class Settings(Strict):
     run: Run
 
     @model_validator(mode="after")
-    def _names_are_defined(self):
+    def _parts_fit(self):
+        if mistake := next(self._mistakes(), None):
+            raise ValueError(mistake)
+        return self
+
+    def _mistakes(self) -> Iterator[str]:
+        """What no entry can see alone: names without a definition, parts that do not fit."""
         toy = self.run.toy
         for name in (*toy.refiners, *toy.picture.refiners):
             if name not in self.refiners:
-                raise ValueError(f"run.toy.refiners: {name!r} is not defined under refiners")
+                yield f"run.toy.refiners: {name!r} is not defined under refiners"
         for family in FAMILIES:
-            grid = getattr(self.run, family)
-            for key, defined in (
-                ("datasets", self.datasets),
-                ("models", self.models),
-                ("clean_models", self.models),
-                ("upstreams", self.upstreams),
-                ("refiners", self.refiners),
-                ("clean_refiners", self.refiners),
-                ("crop_refiners", self.refiners),
-            ):
-                for name in getattr(grid, key):
-                    if name not in defined:
-                        raise ValueError(
-                            f"run.{family}.{key}: {name!r} is not defined; "
-                            f"one of {', '.join(defined)} is expected"
-                        )
-            named = {*grid.datasets, *grid.models, *grid.clean_models}
-            if unknown := set(grid.training.limits) - named:
-                raise ValueError(
-                    f"run.{family}.training.limits: {min(unknown)!r} is not among "
-                    f"run.{family}.datasets and models"
+            for mistake in self._mistakes_of(family, getattr(self.run, family)):
+                yield f"run.{family}.{mistake}"
+
+    def _mistakes_of(self, family: str, grid: Grid) -> Iterator[str]:
+        lists = {"datasets": self.datasets, "upstreams": self.upstreams}
+        lists |= dict.fromkeys(("models", "clean_models"), self.models)
+        lists |= dict.fromkeys(("refiners", "clean_refiners", "crop_refiners"), self.refiners)
+        for key, defined in lists.items():
+            for name in getattr(grid, key):
+                if name not in defined:
+                    yield f"{key}: {name!r} is not defined; one of {', '.join(defined)} is expected"
+        models = {*grid.models, *grid.clean_models}
+        limited = {*grid.datasets, *models, *map("/".join, product(grid.datasets, models))}
+        if unknown := set(grid.training.limits) - limited:
+            yield (
+                f"training.limits: {min(unknown)!r} is not among run.{family}.datasets and models, "
+                "nor a data set/model of them"
+            )
+        for name in grid.upstreams:
+            if (self.upstreams[name].kind == "tabular-cutmix") != (family == "tabular"):
+                yield (
+                    f"upstreams: {name!r} is not for this family: tabular has upstreams of kind "
+                    "tabular-cutmix, images have the others"
                 )
-            for name in grid.upstreams:
-                if (self.upstreams[name].kind == "tabular-cutmix") != (family == "tabular"):
-                    raise ValueError(
-                        f"run.{family}.upstreams: {name!r} is not for this family: tabular has "
-                        "upstreams of kind tabular-cutmix, images have the others"
+        for name in grid.crops:
+            if name not in grid.upstreams:
+                yield f"crops: {name!r} is not among run.{family}.upstreams"
+            if self.upstreams[name].kind not in ("crop", "padded-crop"):
+                yield f"crops: {name!r} does not crop"
+        for key in ("refiners", "clean_refiners"):
+            for name in getattr(grid, key):
+                if self.refiners[name].kind == "soft-augmentation":
+                    yield (
+                        f"{key}: {name!r} needs upstreams that crop; "
+                        f"name it in run.{family}.crop_refiners"
                     )
-            for name in grid.crops:
-                if name not in grid.upstreams:
-                    raise ValueError(
-                        f"run.{family}.crops: {name!r} is not among run.{family}.upstreams"
-                    )
-                if self.upstreams[name].kind not in ("crop", "padded-crop"):
-                    raise ValueError(f"run.{family}.crops: {name!r} does not crop")
-            for key in ("refiners", "clean_refiners"):
-                for name in getattr(grid, key):
-                    if self.refiners[name].kind == "soft-augmentation":
-                        raise ValueError(
-                            f"run.{family}.{key}: {name!r} needs upstreams that crop; "
-                            f"name it in run.{family}.crop_refiners"
-                        )
-            if twice := set(grid.refiners) & set(grid.crop_refiners):
-                raise ValueError(
-                    f"run.{family}.crop_refiners: {min(twice)!r} is among run.{family}.refiners, "
-                    "which every upstream has"
-                )
-            if trees := [m for m in grid.models if self.models[m].kind == "trees"]:
-                raise ValueError(
-                    f"run.{family}.models: {trees[0]!r} is trained without augmentation only; "
+        if twice := set(grid.refiners) & set(grid.crop_refiners):
+            yield (
+                f"crop_refiners: {min(twice)!r} is among run.{family}.refiners, "
+                "which every upstream has"
+            )
+        for name in grid.models:
+            if self.models[name].kind == "trees":
+                yield (
+                    f"models: {name!r} is trained without augmentation only; "
                     f"name it in run.{family}.clean_models"
                 )
-        return self
 
     def seeds(self, family: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""
         grid = getattr(self.run, family)
-        return min([grid.seeds, *_limits(grid.training, "seeds", dataset, model)])
+        return min([grid.seeds, *grid.training.limits_of("seeds", dataset, model)])
 
     def training(self, family: str, dataset: str, model: str) -> Training:
         """How the cells of a data set and a model are trained: the recipe within their limits."""
         recipe = getattr(self.run, family).training
+        epochs = recipe.limits_of("epochs", dataset, model)
+        batch_sizes = recipe.limits_of("batch_size", dataset, model)
         own = {
-            "epochs": min([recipe.epochs, *_limits(recipe, "epochs", dataset, model)]),
-            "batch_size": min(
-                _limits(recipe, "batch_size", dataset, model), default=recipe.batch_size
-            ),
+            "epochs": min([recipe.epochs, *epochs]),
+            "batch_size": min(batch_sizes, default=recipe.batch_size),
             "limits": {},
         }
         return recipe.model_copy(update=own)
-
-
-def _limits(recipe: Training, key: str, *names: str) -> list[int]:
-    limits = [recipe.limits.get(name, Limits()) for name in names]
-    return [value for limit in limits if (value := getattr(limit, key)) is not None]
-
-
-FAMILIES = ("images", "tabular")
-
-
-class SettingsError(SystemExit):
-    """Ends a stage with a message and exit status 1, without a traceback."""
-
-
-def load(path: Path | str = PARAMS, profile: str | None = None) -> Settings:
-    """Settings of the active profile (`run`), or of another one by its name.
-
-    SettingsError naming the file, the key, the value and what is allowed.
-    """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; run from the repository's root") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: a mapping of settings is expected, got {content!r:.60}")
-    profiles = content.get("profiles", {})
-    if unknown := set(content) - {*Settings.model_fields, "readings", "profiles"}:
-        raise SettingsError(f"{path}: unknown key {sorted(unknown)[0]!r} at the top level")
-    if profile is not None and profile not in profiles:
-        raise SettingsError(f"{path}: profile {profile!r} is none of {', '.join(profiles)}")
-    chosen = profiles[profile] if profile else content.get("run")
-    fields = {k: content[k] for k in Settings.model_fields if k in content} | {"run": chosen}
-    try:
-        return Settings.model_validate(fields)
-    except ValidationError as error:
-        lines = [f"{path}: {_describe(e, fields)}" for e in error.errors()]
-        raise SettingsError("\n".join(lines)) from error
-
-
-def _describe(error: dict[str, Any], fields: Any) -> str:
-    """One line for one error: key, what is expected, what was found."""
-    key = []
-    for i, part in enumerate(error["loc"]):
-        fields = fields if isinstance(fields, dict | list) else []
-        inside = part in (fields if isinstance(fields, dict) else range(len(fields)))
-        if inside or i + 1 == len(error["loc"]):
-            key.append(str(part))
-        fields = fields[part] if inside else fields
-    found = error["input"]
-    shown = "" if isinstance(found, dict | BaseModel) else f", got {found!r}"
-    return f"{'.'.join(key)}: {error['msg'].removeprefix('Value error, ')}{shown}".removeprefix(
-        ": "
-    )
-
-
-def expected_cells(settings: Settings) -> list[dict[str, str]]:
-    """Every cell of the active profile: the keys of a cell file's "cell"."""
-    cells = []
-    for family in FAMILIES:
-        grid = getattr(settings.run, family)
-        methods = [
-            *product(grid.clean_models, ["none"], ["clean"], grid.clean_refiners),
-            *product(grid.models, grid.upstreams, grid.batches, grid.refiners),
-            *product(grid.models, grid.crops, grid.batches, grid.crop_refiners),
-        ]
-        cells += [
-            {
-                "profile": settings.run.name,
-                "family": family,
-                "dataset": dataset,
-                "model": model,
-                "upstream": upstream,
-                "batch": batch,
-                "refiner": refiner,
-            }
-            for dataset in grid.datasets
-            for model, upstream, batch, refiner in methods
-        ]
-    return cells
-
-
-def method_name(cell: dict[str, str]) -> str:
-    """The stem of the result file that holds a method's cells, one per batch composition."""
-    return "-".join(cell[k] for k in ("dataset", "model", "upstream", "refiner"))
-
-
-def main() -> None:
-    settings = load()
-    run = settings.run
-    cells = expected_cells(settings)
-    length = f"about {run.minutes} minutes on two CPU cores" if run.minutes else "time not measured"
-    print(f"profile {run.name}: {len(cells)} cells, {length}; what is up to date is not run again")
-    for family in FAMILIES:
-        grid = getattr(run, family)
-        count = sum(cell["family"] == family for cell in cells)
-        print(
-            f"  {family}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs on "
-            f"{', '.join(grid.datasets) or 'nothing'}"
-        )
-        for dataset, model in product(grid.datasets, grid.models):
-            seeds = settings.seeds(family, dataset, model)
-            epochs = settings.training(family, dataset, model).epochs
-            if (seeds, epochs) != (grid.seeds, grid.training.epochs):
-                print(f"    {dataset}, {model}: {seeds} seeds x {epochs} epochs")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from replication.settings import SettingsError, expected_cells, load, main, method_name
+from replication.settings import SettingsError, expected_cells, load, method_name, print_plan
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "params.yaml").read_text()
 
 
@@ -67,17 +67,21 @@ def limited(tmp_path, limits):
     return path
 
 
-def test_of_a_data_sets_limits_and_a_models_the_lower_holds(tmp_path):
+def test_of_the_limits_of_a_data_set_a_model_and_the_pair_the_lowest_holds(tmp_path):
     limits = {
         "qsar": {"seeds": 3, "epochs": 9},
         "mlp": {"seeds": 5, "epochs": 7, "batch_size": 11},
         "trees": {"seeds": 2},
+        "arrhythmia/mlp": {"epochs": 2, "batch_size": 5},
     }
     settings = load(limited(tmp_path, limits))
     recipe = settings.training("tabular", "qsar", "mlp")
     assert settings.seeds("tabular", "qsar", "mlp") == 3
     assert (recipe.epochs, recipe.batch_size, recipe.limits) == (7, 11, {})
     assert settings.seeds("tabular", "arrhythmia", "mlp") == 5
+    recipe = settings.training("tabular", "arrhythmia", "mlp")
+    assert (recipe.epochs, recipe.batch_size) == (2, 5)
+    assert settings.training("tabular", "arrhythmia", "saint-small").epochs > 2
     assert settings.seeds("tabular", "arrhythmia", "trees") == 2
     assert settings.training("tabular", "qsar", "trees").epochs == 9
 
@@ -104,7 +108,7 @@ def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(tmp_path, mon
     assert settings.training("tabular", "qsar", "mlp") == plain.model_copy(update=own)
     assert settings.seeds("tabular", "arrhythmia", "mlp") == grid.seeds > 3
     assert settings.training("tabular", "arrhythmia", "mlp") == plain
-    main()
+    print_plan(settings)
     printed = capsys.readouterr().out
     assert "qsar, mlp: 3 seeds x 7 epochs" in printed
     assert "arrhythmia, mlp:" not in printed
@@ -116,6 +120,7 @@ def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(tmp_path, mon
         ({"qsar": {"seeds": 0}}, "run.tabular.training.limits.qsar.seeds"),
         ({"qsar": {"epochs": "x"}}, "run.tabular.training.limits.qsar.epochs"),
         ({"wine": {"seeds": 3}}, "'wine' is not among run.tabular.datasets"),
+        ({"mlp/qsar": {"seeds": 3}}, "'mlp/qsar' is not among .* nor a data set/model"),
     ],
 )
 def test_mistaken_limits_are_named(tmp_path, limits, part):

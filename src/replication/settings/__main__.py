@@ -1,0 +1,3 @@
+from replication.settings import load, print_plan
+
+print_plan(load())

@@ -144,7 +144,8 @@ def draw(table: pd.DataFrame) -> Figure:
                 rows["parameters"], extra["ratio"], errors, fmt=LOOKS[depth], ms=4,
                 color=colours[variant], label=f"{variant}, {depth}",
             )  # fmt: skip
-        axes.set(xscale="log", xlabel="parameters", ylabel="extra time per step, %", ylim=(0, None))
+        axes.set(xscale="log", xlabel="parameters", ylabel="extra time per step, %")
+        axes.axhline(0, color="0.7", lw=0.8, zorder=0)
         axes.xaxis.set_minor_formatter(NullFormatter())
         figure.legend(loc="outside right upper")
     return figure

@@ -63,12 +63,12 @@ def validation_gradient(
 def optimizer_direction(
     model: nn.Module, direction: Direction, optimizer: torch.optim.Optimizer
 ) -> Direction:
-    """P g: how the optimiser's next step moves theta (up to sign) per unit of gradient along g.
+    """P g: the optimiser's next step (up to sign) on the gradient g, without momentum or decay.
 
     The step after a gradient h is -P h plus what the state alone causes, so the validation loss
-    falls by <g, P grad L_aug> = <P g, grad L_aug>. At a fixed state P is lr (1 - dampening) for SGD
-    with momentum m (lr (1 + m) with Nesterov's), and for the t-th step of Adam and AdamW
-    lr (1 - b1) / (1 - b1^t) / (sqrt(v / (1 - b2^(t-1))) + eps), lr alone before the first.
+    falls by <g, P grad L_aug> = <P g, grad L_aug>. P is lr (1 - dampening) for SGD with momentum m
+    (lr (1 + m) with Nesterov's), and for the t-th step of Adam and AdamW lr (1 - b1) / (1 - b1^t) /
+    (sqrt((b2 v + (1 - b2) g^2) / (1 - b2^t)) + eps): h is not known yet, and g has its size.
     """
     ok = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
     _require(ok, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
@@ -79,10 +79,11 @@ def optimizer_direction(
             if (name := names.get(p)) not in direction:
                 continue
             state, scale = optimizer.state.get(p, {}), group["lr"]
-            if "exp_avg_sq" in state:
-                (b1, b2), t = group["betas"], float(state["step"]) + 1
-                v = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
-                root = (v / (1 - b2 ** (t - 1))).sqrt() + group["eps"]
+            if "betas" in group:
+                (b1, b2), t = group["betas"], float(state.get("step", 0)) + 1
+                v = b2 * state.get("exp_avg_sq", 0) + (1 - b2) * direction[name].square()
+                v = torch.maximum(v, state.get("max_exp_avg_sq", v))
+                root = (v / (1 - b2**t)).sqrt() + group["eps"]
                 scale = scale * (1 - b1) / (1 - b1**t) / root
             elif group.get("nesterov"):
                 scale = scale * (1 + group["momentum"])
@@ -108,7 +109,8 @@ def inner_products(
     forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else.
     epsilon: look-ahead's e. By default |e d| = sqrt(machine epsilon) / 30 |theta|, in float32
         1.2e-5 |theta|: larger steps bend (batch norm), smaller ones drown in rounding; Pi is then
-        right to 1e-4 .. 6e-3. 1 after `optimizer_direction` is that optimiser's own finite step.
+        right to about 1e-2, 1e-1 in a fresh network with batch norm in training mode. 1 after
+        `optimizer_direction` is that optimiser's own finite step.
     Nothing of the model changes, nor the random state; dropout draws one mask for value and
     derivative. Autocast, TF32 and torch.compile are off inside; Pi is float32 (or float64).
     ValueError for other choices, for unknown names, wrong shapes or non-finite values in the
@@ -246,7 +248,8 @@ def solve(
         "all"       1.
     pi: (B, K), finite. labels: (B,) int64 in [0, K), or (B, K) rows on the simplex.
     keep_labels: return the upstream labels in place of y_i (and weigh them by the rule).
-    generator: for the noise; default one of this module's own, seeded with torch.initial_seed().
+    generator: for the noise; default one of this module's own, seeded with torch.initial_seed() by
+        the first call that finds it.
     Returns weights >= 0 that sum to 1, or are all 0 if no sample is kept, and rows on the simplex.
     ValueError for other pi or labels, temperature <= 0 and an unknown weight_rule.
     """
@@ -400,6 +403,13 @@ class SAFLEX:
             self.weight_rule, self.generator, slope=self.slope, keep_labels=self.keep_labels,
         )  # fmt: skip
         return Refined(weights, y, pi, logits, reliability)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `momentum` and `every` carry from call to call, for a checkpoint."""
+        return {"gradients": self._gradients, "calls": self._calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._gradients, self._calls = state["gradients"], state["calls"]
 
     def _directions(self, val_loss) -> list[Direction]:
         """The validation gradient, or its halves', renewed when due; the optimiser's step on it."""

@@ -24,6 +24,19 @@ def test_the_loop_trains_a_model():
     assert (model(x).argmax(1) == y).float().mean() > 0.8
 
 
+def test_what_it_changes_from_the_command_line_reaches_the_settings(tmp_path):
+    from dvc.utils.hydra import apply_overrides
+
+    from replication.settings import load
+
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text())
+    before, override = load(params), re.search(r"dvc exp run -S (run\.images\.seeds=(\d+))", TEXT)
+    apply_overrides(str(params), [override[1]])
+    assert load(params).run.images.seeds == int(override[2]) != before.run.images.seeds
+    assert load(params, "small") == load(ROOT / "params.yaml", "small")
+
+
 def test_every_file_it_names_is_there():
     for name in re.findall(r"\]\(([^)#:]+)\)", TEXT):
         assert (ROOT / name).exists(), name

@@ -44,6 +44,27 @@ def test_from_the_publisher(tmp_path, served, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == ["set.npz"]
 
 
+def test_a_download_that_ends_early_is_refused_without_a_checksum_too(tmp_path, monkeypatch):
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"the beginning")
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.delenv(MIRROR, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/set.npz"
+        with pytest.raises(DownloadError, match="13 of 1,000,000 bytes"):
+            fetch(Source("set.npz", address, None, "CC BY 4.0", "medmnist"), tmp_path / "raw")
+        server.shutdown()
+    assert not list((tmp_path / "raw").iterdir())
+
+
 @pytest.mark.parametrize("layout", ["medmnist", "."])
 def test_the_mirror_comes_first(tmp_path, monkeypatch, layout):
     (tmp_path / "mirror" / layout).mkdir(parents=True)

@@ -76,6 +76,8 @@ def test_permuted_pi_is_independent_of_the_upstream_label():
     informative = labels.clone()
 
     class Fixed:
+        saflex = None
+
         solution = {"beta": 0.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "all"}
 
         def __call__(self, *_):

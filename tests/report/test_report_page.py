@@ -9,9 +9,9 @@ import pytest
 from made_cells import content, grid, name, write
 from matplotlib.figure import Figure
 
-from replication.report.cells import read_cells
+from replication.report.cells import Provenance, read_cells
 from replication.report.drawing import inline
-from replication.report.page import verdict_sentences
+from replication.report.page import _provenance, verdict_sentences
 from replication.report.plots import glance
 from replication.report.tables import tidy
 from replication.stages.report import readme_table, report, summary
@@ -139,6 +139,17 @@ def test_the_overview_has_a_line_per_setting_and_a_mark_per_difference(quick):
     named = ("paper", "calibrated", "train-validation", "permuted", "smoothing")
     wanted = frame[(frame["upstream"] != "none") & frame["refiner"].isin(named)]
     assert shown == sorted(wanted["difference"])
+
+
+def test_a_methods_time_is_counted_once_and_not_for_each_of_its_batches():
+    keys = [
+        ("images", "digits", "slim", "mixup", batch, refiner)
+        for batch in ("augmented", "clean-augmented")
+        for refiner in ("none", "paper")
+    ]
+    shared = SimpleNamespace(provenance=dict.fromkeys(keys, Provenance(seconds=30)))
+    assert _provenance(shared)["seconds"] == "60 s"
+    assert _provenance(shared)["times"] == [("digits", "slim", 2, "60 s")]
 
 
 def test_the_verdicts_are_counted(quick, written):

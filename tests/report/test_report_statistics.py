@@ -101,7 +101,7 @@ def test_verdicts(gain, controls, expected):
     assert expected in VERDICTS
 
 
-def test_verdicts_of_cells(tmp_path):
+def test_a_reading_is_put_to_the_test_by_the_controls_that_imitate_it(tmp_path):
     alone = np.array([70.0, 71.0, 72.0, 74.0])
     wobble = np.array([0.1, -0.1, 0.2, 0.0])
     cells = read(
@@ -110,18 +110,23 @@ def test_verdicts_of_cells(tmp_path):
         paper=alone + 1 - wobble,
         calibrated=alone + 4 + wobble,
         theorem_1=None,
+        mine=alone + 4 + wobble,
         permuted=alone + 1 + wobble,
         smoothing=alone - 1 + wobble,
+        permuted_paper=alone + 1 + wobble,
+        smoothing_paper=alone - 1 + wobble,
     )
     table = analyse(cells)
     assert table.set_index("refiner")["verdict"].dropna().to_dict() == {
         "paper": "gain, matched by a control",
         "calibrated": "reproduced",
         "theorem-1": "not run",
+        "mine": "gain, control not run",
     }
     assert count_verdicts(table) == dict.fromkeys(VERDICTS, 0) | {
         "gain, matched by a control": 1,
         "reproduced": 1,
+        "gain, control not run": 1,
         "not run": 1,
     }
 
@@ -161,6 +166,17 @@ def test_diagnostics_are_means_over_seeds(tmp_path):
     file["seeds"][1]["refiner"]["kept"] = 1.0
     write(tmp_path, file)
     assert diagnostics(read_cells(tmp_path, [cell])).loc[0, "kept"] == 0.75
+
+
+def test_diagnostics_that_are_not_measured_are_blank(tmp_path):
+    cells = [name(*SETTING, refiner) for refiner in ("calibrated", "paper", "soft-augmentation")]
+    for cell, (pi, reliability) in zip(cells, [(0.3, 0.4), (0.3, 1.0), (0.0, 1.0)], strict=True):
+        done = {"mean_abs_pi": pi, "agreement": 0.2, "reliability": reliability}
+        write(tmp_path, content(cell, [70, 71], **done))
+    blank = diagnostics(read_cells(tmp_path, cells)).set_index("refiner").isna()
+    assert not blank.loc["calibrated"].any()
+    assert blank.loc["paper", ["mean_abs_pi", "agreement", "reliability"]].tolist() == [0, 0, 1]
+    assert blank.loc["soft-augmentation", ["mean_abs_pi", "agreement", "reliability"]].all()
 
 
 def test_nothing_run(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import replication.data
+from replication import upstream
 from replication.stages import augment
 
 ROOT = Path(__file__).parents[2]
@@ -64,12 +65,22 @@ def test_a_view_belongs_to_its_sample(workspace, monkeypatch):
     assert (views["train_labels"].argmax(2) == train.labels).all()
 
 
-def test_what_is_drawn_in_training_stores_its_settings_alone(workspace, monkeypatch):
+def test_what_is_drawn_in_training_stores_what_it_is_drawn_with_alone(
+    workspace, monkeypatch, tmp_path
+):
     command = ["augment", "--dataset", "digits", "--upstream", "lp-a3", "--out", "views/lp-a3"]
     monkeypatch.setattr(sys, "argv", command)
     augment.main()
-    (stored,) = Path("views/lp-a3").iterdir()
-    assert json.loads(stored.read_text()) == UPSTREAMS["lp-a3"]
+    (file,) = Path("views/lp-a3").iterdir()
+    stored = json.loads(file.read_text())
+    code = stored.pop("code")
+    assert stored == UPSTREAMS["lp-a3"]
+    other = tmp_path / "upstream"
+    shutil.copytree(Path(upstream.__file__).parent, other)
+    (other / "mixing.py").write_text("changed")
+    monkeypatch.setattr(upstream, "__file__", str(other / "__init__.py"))
+    augment.main()
+    assert json.loads(file.read_text())["code"] != code
 
 
 def test_crops_store_how_much_of_the_image_is_left(workspace, monkeypatch):

@@ -50,3 +50,22 @@ def test_a_refiners_part_of_the_validation_split(cells):
 def test_the_options_are_in_the_result_file_and_part_of_the_cells_identity(cells):
     assert cells["half"].settings()["refiner"]["validation_noise"] == 0.4
     assert cells["half"].checkpoints.folder != cells["paper"].checkpoints.folder
+
+
+@pytest.mark.parametrize(("changed", "same"), [({"jobs": 7}, True), ({"threads": 7}, False)])
+def test_how_many_seeds_run_at_once_is_no_part_of_the_identity(cells, tmp_path, changed, same):
+    cell = cells["paper"]
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["run"]["images"]["training"] |= changed
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    again = Cell.of(load(tmp_path / "params.yaml"), cell.cell, tmp_path)
+    assert (again.checkpoints.folder == cell.checkpoints.folder) == same
+
+
+def test_other_views_never_resume_from_these_checkpoints(cells, tmp_path):
+    cell = cells["paper"]
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    params["run"]["images"]["views"] = 0
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    again = Cell.of(load(tmp_path / "params.yaml"), cell.cell, tmp_path)
+    assert again.checkpoints.folder != cell.checkpoints.folder

@@ -94,13 +94,26 @@ def interrupted(work, folder, monkeypatch):
     assert list(folder.rglob("seed-0.pt"))
 
 
-@pytest.mark.parametrize("select", ["last", "best"])
-def test_an_interrupted_seed_ends_as_an_uninterrupted_one(tmp_path, monkeypatch, select):
+@pytest.mark.parametrize(
+    ("select", "kind", "options"),
+    [
+        ("last", "saflex", {}),
+        ("best", "saflex", {}),
+        ("last", "saflex", {"momentum": 0.9}),
+        ("last", "saflex", {"every": 4}),
+        ("last", "permuted", {"momentum": 0.9, "every": 4, "shrink": True}),
+    ],
+)
+def test_an_interrupted_seed_ends_as_an_uninterrupted_one(
+    tmp_path, monkeypatch, select, kind, options
+):
     recipe = RECIPE.model_copy(update={"select": select})
-    whole = train(task(recipe=recipe), 0, checkpoints(tmp_path / "whole"), nothing)
-    interrupted(task(recipe=recipe), tmp_path / "cut", monkeypatch)
+    refiner = Refiner(kind=kind, saflex=Saflex(space="probs", **options))
+    work = task(refiner, recipe)
+    whole = train(work, 0, checkpoints(tmp_path / "whole"), nothing)
+    interrupted(work, tmp_path / "cut", monkeypatch)
     ticks = []
-    resumed = train(task(recipe=recipe), 0, checkpoints(tmp_path / "cut"), lambda: ticks.append(1))
+    resumed = train(work, 0, checkpoints(tmp_path / "cut"), lambda: ticks.append(1))
     assert resumed == whole
     assert len(ticks) == recipe.epochs
     assert not list((tmp_path / "cut").rglob("seed-0.pt"))
@@ -121,7 +134,7 @@ def test_pickled_code_in_a_checkpoint_is_refused(tmp_path):
     kept = checkpoints(tmp_path)
     kept.save(0, {"epoch": Evil()})
     with pytest.raises(Exception, match=r"[Ww]eights"):
-        kept.restore(0, torch.device("cpu"))
+        kept.restore(0)
 
 
 def test_methods_see_the_same_samples_in_the_same_order(monkeypatch, tmp_path):

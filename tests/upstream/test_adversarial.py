@@ -194,7 +194,7 @@ def test_steps_shrink_tenfold(model):
 
     draw(LPA3(CLASSES, epsilon=100, iterations=4), spy)
     sizes = [(b - a).abs().max().item() for a, b in pairwise(way[1:])]
-    assert sizes == pytest.approx([100 / 10 ** (t / 4) for t in range(4)], abs=1)
+    assert sizes == pytest.approx([100 / 10 ** (t / 3) for t in range(4)], abs=1)
 
 
 def test_only_the_generator_decides_and_nothing_else_changes(model):

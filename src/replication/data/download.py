@@ -69,6 +69,8 @@ def _copy(origin: str, path: Path) -> None:
             while chunk := answer.read(1 << 20):
                 file.write(chunk)
                 bar.update(len(chunk))
+        if total and file.tell() != total:
+            raise ValueError(f"{file.tell():,} of {total:,} bytes came; try again")
 
 
 def _matches(path: Path, source: Source) -> bool:

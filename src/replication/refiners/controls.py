@@ -16,7 +16,7 @@ class Permuted:
     """
 
     def __init__(self, refiner: Saflex, generator: torch.Generator):
-        self.refiner, self.generator = refiner, generator
+        self.refiner, self.saflex, self.generator = refiner, refiner.saflex, generator
 
     def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
         refined = self.refiner(x_aug, y_aug, validation)
@@ -31,7 +31,7 @@ class Smoothing:
     """Upstream labels smoothed, batch by batch, to the mean entropy of SAFLEX's labels."""
 
     def __init__(self, refiner: Saflex):
-        self.refiner = refiner
+        self.refiner, self.saflex = refiner, refiner.saflex
 
     def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
         refined = self.refiner(x_aug, y_aug, validation)

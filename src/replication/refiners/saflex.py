@@ -19,7 +19,7 @@ class Saflex:
         generator: torch.Generator,
     ):
         options = settings.model_dump(exclude={"optimizer_aware"})
-        self.refiner = saflex.SAFLEX(
+        self.saflex = saflex.SAFLEX(
             model,
             optimizer=optimizer if settings.optimizer_aware else None,
             generator=generator,
@@ -31,18 +31,18 @@ class Saflex:
         }
 
     def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
-        return self.refiner(x_aug, y_aug, lambda: self._losses(*validation), ride=True)
+        return self.saflex(x_aug, y_aug, lambda: self._losses(*validation), ride=True)
 
     def _losses(self, inputs: Tensor, labels: Tensor) -> Tensor | list[Tensor]:
         """Cross-entropy on the validation batch, or on each half where `shrink` compares them."""
-        if not self.refiner.shrink:
+        if not self.saflex.shrink:
             return self._loss(inputs, labels)
         halves = zip(inputs.tensor_split(2), labels.tensor_split(2), strict=True)
         return [self._loss(x, y) for x, y in halves]
 
     def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """A pass that leaves batch-norm statistics and the random state alone."""
-        model = self.refiner.model
+        model = self.saflex.model
         buffers = {n: b.clone() for n, b in model.named_buffers()}
         devices = [inputs.device] if inputs.device.type == "cuda" else []
         with torch.random.fork_rng(devices):

@@ -12,9 +12,9 @@ from replication.report.cells import KEYS, SETTING, Cells
 from replication.report.grid import Grid, Group
 from replication.report.methods import (
     BASELINE,
+    CONTROLS,
     METRICS,
     UPSTREAMS,
-    VETOES,
     rank,
     refiner_label,
     role,
@@ -23,6 +23,7 @@ from replication.report.methods import (
 from replication.report.reference import paper_difference, paper_results, signed
 from replication.report.statistics import intervals, settings_of
 from replication.report.tables import Table
+from replication.settings import IMITATIONS
 
 NOT_RUN = "not run"
 SECOND = {
@@ -78,7 +79,7 @@ def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
         lines = []
         for row in sorted(refined.to_dict("records"), key=lambda r: rank("refiner", r["refiner"])):
             tested = row["role"] == "reading"
-            against = [gain_text(row, f"against_{c}") if tested else "" for c in VETOES]
+            against = [gain_text(row, f"against_{c}") if tested else "" for c in IMITATIONS]
             gain = gain_text(row, "difference")
             if tested and row["verdict"] != NOT_RUN:
                 gain = f"{gain}\n{row['verdict']}"
@@ -90,7 +91,7 @@ def differences_grid(table: Table, frame: pd.DataFrame) -> Grid:
     return Grid(
         name=f"{table.name}-differences",
         title=f"{table.caption}: difference to the upstream alone, points [95 % interval]",
-        columns=[*columns, *(f"Minus {control}" for control in VETOES)],
+        columns=[*columns, *(f"Minus its {kind} control" for kind in IMITATIONS)],
         groups=groups,
         notes=[] if groups else [absent(table)],
     )
@@ -121,28 +122,28 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
     present = sorted(set(rows["refiner"]), key=lambda name: rank("refiner", name))
     readings = [name for name in present if role(name) == "reading"]
     rivals = [name for name in present if role(name) == "rival"]
-    columns = [*readings, *rivals, "train-validation", *VETOES]
+    columns = [*readings, *rivals, *(name for name in CONTROLS if name in present)]
     groups: dict[str, list] = {}
     for setting in settings_of(rows):
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)].drop_duplicates(KEYS)
         cells = {row["refiner"]: row for row in group.to_dict("records")}
-        texts = [score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""]
+        read = next((cells[r] for r in readings if r in cells), None)
+        paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
+        alone = score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""
+        texts = [alone, str(paper or "")]
         for refiner in columns:
             row = cells.get(refiner)
             said = row["verdict"] if row and role(refiner) == "reading" else None
             gain = gain_text(row, "difference", brief=True) if row else ""
             texts.append(gain if said in (None, NOT_RUN) else f"{gain}\n{said}")
-        read = next((cells[r] for r in readings if r in cells), None)
-        paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
         _, dataset, model, upstream, batch = setting
         lines = groups.setdefault(f"{dataset}, {model}", [])
-        lines.append((setting_label(upstream, batch), [*texts, str(paper or "")]))
+        lines.append((setting_label(upstream, batch), texts))
     return Grid(
         name="glance",
         title="At a glance: gain over the upstream alone, points ± 95 % interval",
-        columns=["Upstream, trained on", "Upstream alone"]
-        + [refiner_label(refiner) for refiner in columns]
-        + ["The paper's gain"],
+        columns=["Upstream, trained on", "Upstream alone", "The paper's gain"]
+        + [refiner_label(refiner) for refiner in columns],
         groups=[Group(heading, lines) for heading, lines in groups.items()],
         notes=[] if groups else ["No cell of this profile has an upstream."],
     )
@@ -167,8 +168,9 @@ def diagnostics_grid(diagnostics: pd.DataFrame) -> Grid:
         columns=["Method", *present.values()],
         groups=[Group(heading, lines) for heading, lines in groups.items()],
         notes=[
-            "Kept: augmented samples with a weight above 0. Relabelled: the largest entry of the "
-            "soft label is another class than the upstream's. Agreement: the class with the "
+            "Kept: effective share of the batch, (Σw)² / (B Σw²); with weights of 0 and 1 the "
+            "share of ones. Relabelled: the largest entry of the soft label is another class than "
+            "the upstream's. Agreement: the class with the "
             "largest inner product is the upstream's. Reliability: correlation of the scores from "
             "two halves of the validation batch. Entropy: of the soft labels, in nats."
             if groups

@@ -2,12 +2,12 @@
 
 from typing import Literal
 
+from replication.settings import IMITATIONS
+
 Role = Literal["baseline", "reading", "control", "rival"]
 
 BASELINE = "none"
-CONTROLS = ("train-validation", "permuted", "smoothing", "reweighting")
-VETOES = ("permuted", "smoothing")
-"""Controls that a gain must exceed before it counts as SAFLEX's."""
+CONTROLS = ("train-validation", *IMITATIONS, "reweighting")
 RIVALS = ("soft-augmentation",)
 
 REFINERS = {
@@ -21,6 +21,8 @@ REFINERS = {
     "train-validation": "on train + validation",
     "permuted": "permuted",
     "smoothing": "label smoothing",
+    "permuted-paper": "permuted, as in the paper",
+    "smoothing-paper": "label smoothing, as in the paper",
     "reweighting": "reweighting",
 }
 UPSTREAMS = {
@@ -50,7 +52,7 @@ def role(refiner: str) -> Role:
     """What a refiner is in the report; a name that is none of the known ones is a reading."""
     if refiner == BASELINE:
         return "baseline"
-    if refiner in CONTROLS:
+    if refiner in CONTROLS or refiner.startswith(tuple(f"{kind}-" for kind in IMITATIONS)):
         return "control"
     return "rival" if refiner in RIVALS else "reading"
 

@@ -128,9 +128,10 @@ def _data(cells: Cells) -> list[tuple[str, str, str]]:
 def _provenance(cells: Cells) -> dict[str, Any]:
     """What the cells ran on and how long, over all of them and by data set and model."""
     recorded = cells.provenance
+    methods = {key[1:4] + key[5:]: origin.seconds or 0.0 for key, origin in recorded.items()}
     times: dict[tuple[str, str], list[float]] = {}
-    for key, origin in recorded.items():
-        times.setdefault(key[1:3], []).append(origin.seconds or 0.0)
+    for method, seconds in methods.items():
+        times.setdefault(method[:2], []).append(seconds)
     versions = chain.from_iterable(origin.versions.items() for origin in recorded.values())
     return {
         "recorded": len(recorded),

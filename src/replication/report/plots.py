@@ -27,9 +27,9 @@ from replication.report.statistics import settings_of
 
 WIDTH = 4.3
 LINEAR = 15
-"""Differences larger than this many points put the forest plot on a symmetric log scale."""
+"""Differences larger than this many points are drawn on a symmetric log scale."""
 COLOURS = {"paper": ORANGE, "calibrated": BLUE, "soft-augmentation": PURPLE}
-MARKS = {"train-validation": "D", "permuted": "s", "smoothing": "^"}
+MARKS = {"train-validation": "D", "permuted": "s", "smoothing": "^", "reweighting": "v"}
 """Controls in the figure of a whole profile, and their marks."""
 
 
@@ -43,8 +43,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     figure, axes, lines = _lines(_groups(rows), extra=1.2)
     with style():
         extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
-        if extreme > LINEAR:
-            logarithmic(axes, "x")
+        points_axis(axes, "x", extreme)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, row in lines:
             if not np.isnan(row["paper_low"]):
@@ -52,7 +51,6 @@ def forest(rows: pd.DataFrame) -> Figure:
                 ends += [-0.06, 0.06] if ends[0] == ends[1] else 0
                 axes.fill_betweenx([y - 0.42, y + 0.42], *ends, color=SHADE, lw=0, zorder=0)
             _point(axes, y, row, "difference", "difference_low", "difference_high")
-        axes.set_xlabel(f"points{', log scale beyond ±1' if extreme > LINEAR else ''}")
         handles = [_mark("o", "SAFLEX"), _mark("s", "control", hollow=True)]
         if rows["paper_low"].notna().any():
             handles.append(Patch(color=SHADE, label="the paper's gain"))
@@ -79,7 +77,7 @@ def glance(rows: pd.DataFrame) -> Figure:
         groups.append((f"{dataset}, {model}", lines))
     figure, axes, lines = _lines(groups, extra=1.5, width=6.4)
     with style():
-        logarithmic(axes, "x")
+        points_axis(axes, "x")
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, line in lines:
             readings = [row for row in line if row["refiner"] not in MARKS]
@@ -90,7 +88,6 @@ def glance(rows: pd.DataFrame) -> Figure:
                 if marker := MARKS.get(row["refiner"]):
                     look = {"color": MUTED, "mfc": "none", "ms": 4.5, "zorder": 2}
                     axes.plot(row["difference"], y, marker, **look)
-        axes.set_xlabel("points, log scale beyond ±1")
         names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
         handles = [
             _mark(MARKS[name], refiner_label(name), hollow=True, colour=MUTED)
@@ -102,13 +99,17 @@ def glance(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def logarithmic(axes: Axes, axis: Literal["x", "y"]) -> None:
-    """A symmetric log scale for points along one axis, linear within ±1."""
-    ticks = (-50, -10, -2, 0, 2, 10, 50)
-    labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
-    getattr(axes, f"set_{axis}scale")("symlog", linthresh=1, linscale=0.6)
-    getattr(axes, f"set_{axis}ticks")(ticks, labels)
-    getattr(axes, f"set_{axis}ticks")([], minor=True)
+def points_axis(axes: Axes, axis: Literal["x", "y"], extreme: float = np.inf) -> None:
+    """An axis in percent points; beyond LINEAR on a symmetric log scale, linear within ±1."""
+    label = "points"
+    if extreme > LINEAR:
+        label = "points, log scale beyond ±1"
+        ticks = (-50, -10, -2, 0, 2, 10, 50)
+        labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
+        getattr(axes, f"set_{axis}scale")("symlog", linthresh=1, linscale=0.6)
+        getattr(axes, f"set_{axis}ticks")(ticks, labels)
+        getattr(axes, f"set_{axis}ticks")([], minor=True)
+    getattr(axes, f"set_{axis}label")(label)
 
 
 def scores(rows: pd.DataFrame) -> Figure:

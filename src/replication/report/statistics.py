@@ -5,23 +5,25 @@ Every interval is a 95 % t-interval over seeds. Methods of one data set and mode
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
 from replication.report.cells import KEYS, SETTING, Cells
-from replication.report.methods import BASELINE, VETOES, role
+from replication.report.methods import BASELINE, role
+from replication.settings import IMITATIONS, imitation
 
 LEVEL = 0.95
 
 VERDICTS = {
     "reproduced": "the interval of the gain over the upstream alone lies above 0, and so do the "
-    "intervals of the gain over both the permuted and the smoothing control",
+    "intervals of the gain over both the permuted and the smoothing control of this reading",
     "gain, matched by a control": "the gain over the upstream lies above 0, but the permuted or "
     "the smoothing control, which carry no information about the sample, do about as well",
-    "gain, control not run": "the gain over the upstream lies above 0, and what would put it to "
-    "the test is missing",
+    "gain, control not run": "the gain over the upstream lies above 0, but the permuted or the "
+    "smoothing control of this reading (permuted-NAME, smoothing-NAME) is missing",
     "not reproduced": "the interval of the difference contains 0",
     "harm": "the interval of the difference lies below 0",
     "undecided": "no interval: fewer than two paired seeds, or an undefined score",
@@ -91,19 +93,20 @@ def analyse(cells: Cells) -> pd.DataFrame:
     """One row per expected cell, in fractions (not percent).
 
     KEYS, run, metric, role; n, mean, sd, low, high; the paired difference to the upstream alone
-    under difference, difference_n, difference_sd, difference_low, difference_high, and likewise
-    against_permuted and against_smoothing; verdict, for readings of SAFLEX only.
+    under difference, difference_n, difference_sd, difference_low, difference_high, and likewise, to
+    the controls that imitate a reading, against_permuted and against_smoothing; verdict, for
+    readings of SAFLEX only.
     """
     scores = headline(cells)
     table = cells.grid.assign(role=cells.grid["refiner"].map(role))
     table = table.merge(intervals(scores.groupby(KEYS, sort=False)["value"]), "left", on=KEYS)
-    for prefix, refiner in (
-        ("difference", BASELINE),
-        *((f"against_{control}", control) for control in VETOES),
+    for prefix, other in (
+        ("difference", lambda refiner: BASELINE),
+        *((f"against_{kind}", partial(imitation, kind)) for kind in IMITATIONS),
     ):
-        gains = paired(
-            scores[scores["refiner"] != refiner], scores[scores["refiner"] == refiner], SETTING
-        )
+        refined = scores.assign(other=scores["refiner"].map(other))
+        refined = refined[refined["refiner"] != refined["other"]]
+        gains = paired(refined, scores.assign(other=scores["refiner"]), [*SETTING, "other"])
         gains = gains.rename(columns={"mean": prefix} | {c: f"{prefix}_{c}" for c in gains})
         gains = gains.rename(columns={f"{prefix}_mean": prefix})
         table = table.merge(gains, "left", on=KEYS)
@@ -115,7 +118,7 @@ def _judge(row: dict) -> str | None:
         return None
     gain, *controls = (
         None if np.isnan(row[f"{prefix}_n"]) else (row[f"{prefix}_low"], row[f"{prefix}_high"])
-        for prefix in ("difference", *(f"against_{control}" for control in VETOES))
+        for prefix in ("difference", *(f"against_{kind}" for kind in IMITATIONS))
     )
     return verdict(gain, controls)
 
@@ -147,13 +150,23 @@ def headroom(cells: Cells) -> pd.DataFrame:
 
 
 def diagnostics(cells: Cells) -> pd.DataFrame:
-    """Means over seeds of what the refiner did: KEYS, then a column per diagnostic."""
+    """Means over seeds of what the refiner did: KEYS, then a column per diagnostic.
+
+    NaN where there is nothing to measure: the reliability of readings that do not shrink by it, and
+    what is said of inner products where none are taken.
+    """
     scores = cells.scores[cells.scores["metric"].str.startswith("refiner.")]
     if scores.empty:
         return pd.DataFrame(columns=KEYS)
     scores = scores.assign(metric=scores["metric"].str.removeprefix("refiner."))
     means = scores.groupby([*KEYS, "metric"], sort=False)["value"].mean()
-    return means.unstack("metric").reset_index().rename_axis(columns=None)
+    table = means.unstack("metric").reset_index().rename_axis(columns=None)
+    taken = table.get("mean_abs_pi", 1) != 0
+    shrunk = table.get("reliability", 1) != 1
+    for name, measured in (("mean_abs_pi", taken), ("agreement", taken), ("reliability", shrunk)):
+        if name in table:
+            table[name] = table[name].where(measured)
+    return table
 
 
 def count_verdicts(table: pd.DataFrame) -> dict[str, int]:

@@ -11,7 +11,7 @@ from replication.report.drawing import GREEN, INK, MUTED, style
 from replication.report.grid import Grid, Group
 from replication.report.layouts import gain_text, score_text
 from replication.report.methods import refiner_label, setting_label
-from replication.report.plots import COLOURS, LINEAR, logarithmic
+from replication.report.plots import COLOURS, points_axis
 from replication.report.statistics import settings_of
 from replication.report.tables import Table
 
@@ -80,8 +80,7 @@ def sweep_figure(swept: pd.DataFrame) -> Figure:
                 (by_size, group[group["noise"] == 0], "samples", "validation samples"),
                 (by_noise, group[group["share"] == 1], "noise", "wrong labels, %"),
             ):
-                if bounds.max(axis=None) > LINEAR:
-                    logarithmic(axes, "y")
+                points_axis(axes, "y", bounds.max(axis=None))
                 axes.axhline(0, color=INK, lw=0.9, zorder=1)
                 for reading, line in rows.groupby("reading", sort=False):
                     line = line.sort_values(column)
@@ -91,7 +90,7 @@ def sweep_figure(swept: pd.DataFrame) -> Figure:
                     look = {"color": COLOURS.get(reading, GREEN), "label": refiner_label(reading)}
                     axes.errorbar(x, y, errors, marker="o", ms=4, **look)
                 axes.set_xlabel(title)
-            by_size.set_ylabel("points")
+                axes.label_outer()
             _, _, model, upstream, batch = setting
             by_size.set_title(f"{model}: {setting_label(upstream, batch)}", loc="left", color=MUTED)
         handles, labels = panels[0][0].get_legend_handles_labels()

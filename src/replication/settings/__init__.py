@@ -7,6 +7,7 @@ from replication.settings.file import SettingsError, load
 from replication.settings.plan import expected_cells, method_name, print_plan
 from replication.settings.schema import (
     CSV,
+    IMITATIONS,
     DataSource,
     Grid,
     MedMNIST,
@@ -17,10 +18,12 @@ from replication.settings.schema import (
     Settings,
     Training,
     Trees,
+    imitation,
 )
 
 __all__ = [
     "CSV",
+    "IMITATIONS",
     "DataSource",
     "Grid",
     "MedMNIST",
@@ -33,6 +36,7 @@ __all__ = [
     "Training",
     "Trees",
     "expected_cells",
+    "imitation",
     "load",
     "method_name",
     "print_plan",

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FAMILIES = ("images", "tabular")
+IMITATIONS = ("permuted", "smoothing")
+"""Kinds of controls that imitate a reading of SAFLEX without its information."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -127,6 +129,11 @@ class Refiner(Strict):
         return self.validation_share == 1 and self.validation_noise == 0
 
 
+def imitation(kind: str, reading: str) -> str:
+    """The name of the control of a kind that imitates a reading: `calibrated` has the plain one."""
+    return kind if reading == "calibrated" else f"{kind}-{reading}"
+
+
 class Digits(Strict):
     kind: Literal["digits"]
     train: Count
@@ -208,12 +215,13 @@ class Limits(Strict):
 class Training(Strict):
     """precision: of the training passes, bfloat16 by autocast; auto takes it for images on a GPU.
     channels_last: the memory layout of convolutions. compile: the network by torch.compile.
+    validation_batch: at least 4, two halves of which batch norm can take the statistics.
     limits: of a data set, a model or a "data set/model"; where several have one, the lower holds.
     """
 
     epochs: Count
     batch_size: Count
-    validation_batch: Count | Literal["all"]
+    validation_batch: Annotated[int, Field(ge=4)] | Literal["all"]
     validation_sampling: Literal["uniform", "stratified", "balanced"]
     weight_decay: NonNegative
     drops: list[Share]
@@ -313,6 +321,10 @@ class Settings(Strict):
         for name in (*toy.refiners, *toy.picture.refiners):
             if name not in self.refiners:
                 yield f"run.toy.refiners: {name!r} is not defined under refiners"
+        for kind, (reading, refiner) in product(IMITATIONS, self.refiners.items()):
+            control = self.refiners.get(name := imitation(kind, reading))
+            if refiner.kind == "saflex" and control and control.saflex != refiner.saflex:
+                yield f"refiners.{name}: imitates {reading}, but its saflex: is another"
         for family in FAMILIES:
             for mistake in self._mistakes_of(family, getattr(self.run, family)):
                 yield f"run.{family}.{mistake}"
@@ -332,8 +344,15 @@ class Settings(Strict):
                 f"training.limits: {min(unknown)!r} is not among run.{family}.datasets and models, "
                 "nor a data set/model of them"
             )
+        tabular = family == "tabular"
+        for name in grid.datasets:
+            if (self.datasets[name].kind in ("table", "csv")) != tabular:
+                yield f"datasets: {name!r} is of the other family"
+        for name in models:
+            if (self.models[name].kind != "resnet") != tabular:
+                yield f"models: {name!r} is of the other family"
         for name in grid.upstreams:
-            if (self.upstreams[name].kind == "tabular-cutmix") != (family == "tabular"):
+            if (self.upstreams[name].kind == "tabular-cutmix") != tabular:
                 yield (
                     f"upstreams: {name!r} is not for this family: tabular has upstreams of kind "
                     "tabular-cutmix, images have the others"
@@ -361,6 +380,9 @@ class Settings(Strict):
                     f"models: {name!r} is trained without augmentation only; "
                     f"name it in run.{family}.clean_models"
                 )
+        refined = [name for name in grid.clean_refiners if self.refiners[name].kind != "none"]
+        if refined and any(self.models[name].kind == "trees" for name in grid.clean_models):
+            yield f"clean_refiners: {refined[0]!r} needs gradients, which trees do not have"
 
     def seeds(self, family: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""

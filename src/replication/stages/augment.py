@@ -4,10 +4,12 @@ For train and validation split each: `<split>_inputs.npy` (V, n, C, H, W) uint8 
 `<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation, and for
 upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the image that is left.
 An upstream that looks at the network is drawn in each training step, as all are where the profile
-has 0 views: its folder holds what it is drawn with alone.
+has 0 views: its folder holds what it is drawn with alone, settings and a hash of the code, so that
+a change of either trains anew.
 """
 
 import argparse
+import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -38,8 +40,10 @@ def main() -> None:
     run = everything.run
     dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder, 0)
     wanted = everything.upstreams[arguments.upstream].model_dump()
-    if not run.images.views or wanted["kind"] in upstream.ADVERSARIAL:
-        return write_json(arguments.out / "upstream.json", wanted)
+    if not upstream.stored(wanted["kind"], run.images.views):
+        sources = sorted(Path(upstream.__file__).parent.glob("*.py"))
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        return write_json(arguments.out / "upstream.json", wanted | {"code": code})
     augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

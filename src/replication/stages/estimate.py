@@ -96,19 +96,18 @@ class Clock:
         scope = saflex and str(saflex.scope)
         work = saflex and (saflex.how, scope, saflex.shrink, saflex.every)
         shape = few.train.inputs.shape[1:], few.cardinalities
-        drawn = cell["upstream"] if self._drawn(cell) else None
+        drawn = cell["upstream"] if self._is_drawn(cell) else None
         key = cell["family"], cell["model"], drawn, work, shape
         if key not in self.known:
             self.known[key] = self._measure(cell, few, every.refiners[cell["refiner"]])
         return self.known[key]
 
-    def _drawn(self, cell: dict[str, str]) -> bool:
+    def _is_drawn(self, cell: dict[str, str]) -> bool:
         """Whether the upstream is drawn in each step."""
-        from replication.upstream import ADVERSARIAL
+        from replication.upstream import stored
 
-        kind, images = self.everything.upstreams[cell["upstream"]].kind, self.everything.run.images
-        stored = cell["family"] == "images" and images.views and kind not in ADVERSARIAL
-        return kind != "none" and not stored
+        kind = self.everything.upstreams[cell["upstream"]].kind
+        return kind != "none" and not stored(kind, self.everything.run.images.views)
 
     def _measure(self, cell: dict[str, str], few, refiner) -> float:
         import torch
@@ -126,7 +125,7 @@ class Clock:
         )
         labels = torch.nn.functional.one_hot(pool[1], few.classes).float()
         options = self.everything.upstreams[cell["upstream"]].model_dump()
-        kind, drawn = options.pop("kind"), self._drawn(cell)
+        kind, drawn = options.pop("kind"), self._is_drawn(cell)
         visible = torch.ones(1, len(labels), device=self.device)
         task = Task(
             dataset=few,

@@ -36,7 +36,7 @@ def main() -> None:
         raise SystemExit(f"params.yaml has no such cell under run: {arguments}")
     name = settings.method_name(cells[0])
 
-    from replication.training.cell import Cell
+    from replication.training.cell import Cell, code
 
     began = time.time()
     work = [Cell.of(everything, cell, CHECKPOINTS) for cell in cells]
@@ -45,7 +45,7 @@ def main() -> None:
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"cell {name}: {error}") from error
     folder = Path("results") / everything.run.name
-    origin = _provenance(work[0].device, time.time() - began)
+    origin = _provenance(work[0].device, time.time() - began) | {"code": code()}
     write_json(folder / "provenance" / f"{name}.json", origin)
     content = {w.cell["batch"]: w.result(seeds) for w, seeds in zip(work, results, strict=True)}
     write_json(folder / "cells" / f"{name}.json", {"cells": content})

@@ -34,7 +34,11 @@ class Cell:
         work = cls(
             cell, everything, None, _checksums(Path(everything.run.folder) / cell["dataset"])
         )
-        identity = {"cell": cell, "settings": work.settings(), "files": work.files, "code": _code()}
+        recipe = work.settings()
+        del recipe["training"]["jobs"]  # how many seeds run at once changes no figure
+        identity = {"cell": cell, "settings": recipe, "files": work.files, "code": code()}
+        if cell["family"] == "images":
+            identity["views"] = work.grid.views
         return replace(work, checkpoints=Checkpoints(root, identity))
 
     @property
@@ -88,8 +92,7 @@ class Cell:
         if parts["upstream"].kind != "none":
             options = parts["upstream"].model_dump()
             kind = options.pop("kind")
-            stored = self.cell["family"] == "images" and self.grid.views
-            if stored and kind not in upstream.ADVERSARIAL:
+            if upstream.stored(kind, self.grid.views):
                 key = "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
                 views = _views(VIEWS / key, splits, held)
             else:
@@ -174,11 +177,12 @@ def _checksums(folder: Path) -> dict[str, str]:
     }
 
 
-def _code() -> str:
+def code() -> str:
     """A hash of the code that a cell's figures depend on."""
     parts = ("training", "refiners", "models", "upstream", "data")
     sources = [
         CODE.parent / "saflex.py",
+        CODE / "stages/augment.py",
         *(p for part in parts for p in (CODE / part).glob("*.py")),
     ]
     return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()

@@ -32,7 +32,7 @@ class Checkpoints:
         with replacing(self.folder / f"seed-{seed}.pt") as temporary:
             torch.save(state, temporary)
 
-    def restore(self, seed: int, device: torch.device) -> dict | None:
+    def restore(self, seed: int) -> dict | None:
         """The last saved state. Tensors and plain values only: pickled code is refused."""
         path = self.folder / f"seed-{seed}.pt"
         return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None

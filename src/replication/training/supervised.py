@@ -84,6 +84,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
         for i, name in enumerate(STREAMS)
     }
     refiner = refiners.build(task.refiner, model, optimizer, streams["refiner"])
+    learned = getattr(refiner, "saflex", None)
     diagnostics = Diagnostics()
     best, first = {"score": -math.inf, "epoch": 0, "model": None}, 0
     validation = _on(device, task.dataset.validation)
@@ -91,7 +92,9 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
     if hasattr(task.upstream, "against"):
         task = replace(task, upstream=task.upstream.against(_representations(model, task.prepare)))
 
-    if state := checkpoints.restore(seed, device):
+    if state := checkpoints.restore(seed):
+        if learned is not None:
+            learned.load_state_dict(state["saflex"])
         first, best = state["epoch"], state["best"]
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -146,6 +149,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "schedule": schedule.state_dict(),
+                    "saflex": learned and learned.state_dict(),
                     "diagnostics": diagnostics.sums,
                     "streams": {name: g.get_state() for name, g in streams.items()},
                     "random": torch.get_rng_state(),

@@ -4,7 +4,7 @@ An upstream is called with (inputs, labels, generator) and returns (inputs, soft
 (B, C, H, W) uint8, (B,) int64, a CPU generator -> (B, C, H, W) uint8, (B, K) float32 with rows on
 the simplex. The generator decides everything; the global random state is neither read nor changed.
 Those in ADVERSARIAL look at the network: they have `against(forward)`, which gives one that is
-called so, are drawn in each training step and not stored.
+called so. Those in DRAWN are drawn in each training step and never stored.
 """
 
 from importlib import import_module
@@ -22,6 +22,12 @@ UPSTREAMS = {
     "tabular-cutmix": "cutmix_tabular.TabularCutMix",
 }
 ADVERSARIAL = ("lp-a3",)
+DRAWN = (*ADVERSARIAL, "tabular-cutmix")
+
+
+def stored(name: str, views: int) -> bool:
+    """Whether an upstream's augmentations are stored beforehand, where a profile has `views`."""
+    return views > 0 and name not in DRAWN
 
 
 def build(name: str, classes: int, **settings):

@@ -80,7 +80,7 @@ class LPA3:
             distance = torch.where(better, d, distance).detach()
             farthest = torch.where(better.view(-1, 1, 1, 1), moved, farthest).detach()
             if step < self.iterations:
-                decay = 10 ** (step / self.iterations)
+                decay = 10 ** (step / max(self.iterations - 1, 1))
                 objective = d - self.penalty * decay * violation
                 (ascent,) = torch.autograd.grad(objective.sum(), moved)
                 moved = moved.detach() + self.epsilon / decay * ascent.sign()

@@ -29,8 +29,14 @@ WIDTH = 4.3
 LINEAR = 15
 """Differences larger than this many points are drawn on a symmetric log scale."""
 COLOURS = {"paper": ORANGE, "calibrated": BLUE, "soft-augmentation": PURPLE}
-MARKS = {"train-validation": "D", "permuted": "s", "smoothing": "^", "reweighting": "v"}
-"""Controls in the figure of a whole profile, and their marks."""
+MARKS = {
+    "train-validation": ("D", MUTED),
+    "permuted": ("s", MUTED),
+    "smoothing": ("^", MUTED),
+    "permuted-paper": ("s", ORANGE),
+    "reweighting": ("v", MUTED),
+}
+"""Controls in the figure of a whole profile: mark and colour, orange for `paper`'s own."""
 
 
 def forest(rows: pd.DataFrame) -> Figure:
@@ -85,12 +91,13 @@ def glance(rows: pd.DataFrame) -> Figure:
             for row, shift in zip(readings, np.linspace(-0.2, 0.2, len(readings)), strict=True):
                 _point(axes, y + shift, row, "difference", "difference_low", "difference_high")
             for row in line:
-                if marker := MARKS.get(row["refiner"]):
-                    look = {"color": MUTED, "mfc": "none", "ms": 4.5, "zorder": 2}
+                if row["refiner"] in MARKS:
+                    marker, colour = MARKS[row["refiner"]]
+                    look = {"color": colour, "mfc": "none", "ms": 4.5, "zorder": 2}
                     axes.plot(row["difference"], y, marker, **look)
         names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
         handles = [
-            _mark(MARKS[name], refiner_label(name), hollow=True, colour=MUTED)
+            _mark(MARKS[name][0], refiner_label(name), hollow=True, colour=MARKS[name][1])
             if name in MARKS
             else _mark("o", refiner_label(name), colour=COLOURS.get(name, GREEN))
             for name in sorted(names, key=lambda name: rank("refiner", name))

@@ -7,6 +7,7 @@ from made_cells import content, grid, name, write
 from scipy.stats import sem, t, ttest_rel
 
 from replication.report.cells import read_cells
+from replication.report.methods import refiner_label
 from replication.report.statistics import (
     VERDICTS,
     analyse,
@@ -129,6 +130,11 @@ def test_a_reading_is_put_to_the_test_by_the_controls_that_imitate_it(tmp_path):
         "gain, control not run": 1,
         "not run": 1,
     }
+
+
+def test_a_control_of_ones_own_reading_is_not_called_saflex():
+    assert refiner_label("permuted-mine") == "permuted-mine (control)"
+    assert refiner_label("mine") == "SAFLEX, mine"
 
 
 def test_one_seed_is_undecided_and_a_missing_upstream_not_run(tmp_path):

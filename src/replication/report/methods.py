@@ -61,8 +61,9 @@ def refiner_label(refiner: str, upstream: str = "") -> str:
     """The refiner's name; controls are marked as such."""
     if (upstream, refiner) == ("none", BASELINE):
         return "clean samples alone"
-    label = REFINERS.get(refiner, f"SAFLEX, {refiner}")
-    return f"{label} (control)" if role(refiner) == "control" else label
+    if role(refiner) == "control":
+        return f"{REFINERS.get(refiner, refiner)} (control)"
+    return REFINERS.get(refiner, f"SAFLEX, {refiner}")
 
 
 def setting_label(upstream: str, batch: str) -> str:

@@ -11,7 +11,7 @@ repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
-	@echo "tests: about 4 minutes on two cores"
+	@echo "tests: 4 to 8 minutes on two cores"
 	pytest -n 2
 
 lab: .venv/installed

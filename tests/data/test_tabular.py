@@ -81,7 +81,7 @@ def test_inputs_equal_those_computed_by_hand_from_the_training_rows(tmp_path):
     row = np.rint((whole[:, 2] - whole[:, 2].min()) / step).astype(int)
     assert sorted(row) == list(range(400))
     train = frame.iloc[row[: len(dataset.train)]]
-    known = sorted(train["country"].dropna().unique())
+    known = [c for c in ("France", "Malta", "Spain") if (train["country"] == c).sum() > 1]
     assert dataset.cardinalities == (len(known) + 1, 4)
     mean = train["age"].mean()
     deviation = np.sqrt(((train["age"].fillna(mean) - mean) ** 2).mean())
@@ -93,6 +93,16 @@ def test_inputs_equal_those_computed_by_hand_from_the_training_rows(tmp_path):
         assert computed[3] == pytest.approx(expected, abs=1e-5)
     labels = np.concatenate([split.labels for split in splits(dataset)])
     assert np.array_equal(labels, (frame["left"].iloc[row] == "yes").astype(int))
+
+
+def test_a_category_that_training_has_once_is_unknown(tmp_path):
+    frame = churn()
+    frame["surname"] = [f"name {i}" if i % 2 else "Smith" for i in range(400)]
+    dataset = load_csv(written(frame, tmp_path / "churn.csv"), "left", dropped=("country",))
+    assert dataset.cardinalities == (2,)
+    for split in splits(dataset):
+        assert set(split.inputs[:, 0]) == {0, 1}
+        assert abs(split.inputs[:, 0].mean() - 0.5) < 0.2
 
 
 def test_test_rows_do_not_move_the_training_inputs(tmp_path):

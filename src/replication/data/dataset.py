@@ -26,7 +26,7 @@ class Dataset:
     """Three splits of one data set.
 
     cardinalities: for tables, the number of codes of each categorical column, in column order;
-        code 0 stands for a category that the training split does not have.
+        code 0 stands for a missing category, or one that training does not have twice.
     """
 
     name: str

@@ -91,7 +91,8 @@ def load(name: str, path: Path, seed: int = 0) -> Dataset:
     """The set `name` of `TABLES` from its downloaded file; `seed` draws the split.
 
     Inputs are (n, F) float32: category codes first, then numbers in units of their training
-    standard deviation. Code 0 is a missing category or one the training split lacks. A missing
+    standard deviation. Code 0 is a missing category or one the training split does not have twice:
+    those that it has once are as unknown as a new row's, and teach what to make of them. A missing
     number becomes the training mean; a number that does not vary in the training split is 0.
     Raises ValueError that names file, column and remedy.
     """
@@ -174,7 +175,8 @@ def _encode(categories, numbers, train):
     """Inputs (n, F) float32 and cardinalities, with every statistic fitted on the rows `train`."""
     codes, cardinalities = [], []
     for _, column in categories.items():
-        known = sorted(column.iloc[train].dropna().unique())
+        counts = column.iloc[train].value_counts()
+        known = sorted(counts.index[counts > 1])
         codes.append(pd.Index(known, dtype=object).get_indexer(column) + 1)
         cardinalities.append(len(known) + 1)
     mean = numbers.iloc[train].mean().fillna(0)

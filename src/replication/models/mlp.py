@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class CategoryEmbedding(nn.Embedding):
     """A learned vector for each code of each categorical column: codes (B, C) to (B, C, dim).
 
-    One matrix holds all columns. Code 0, the unseen category, starts at zero.
+    One matrix holds all columns. Code 0, the unknown category, starts at zero.
     """
 
     def __init__(self, cardinalities: Sequence[int], dim: int):

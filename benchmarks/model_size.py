@@ -7,7 +7,7 @@ two forward passes, cross-entropy, backward, Adam. `look-ahead`, `exact` and `he
 its gradient on a validation batch of B/4, riding on the training pass. The networks are ResNet-18,
 34 and 50 with the 3x3 stem and 8 to 64 channels in it.
 
-Time: rounds of all networks and variants in turn, each with a fresh network, a step that is not
+Time: rounds of all networks and variants in turn, every second one backwards, each with a fresh network, a step that is not
 counted and `--steps` that are; medians over rounds of the step time and of its ratio to plain
 training in the same round, with the quartiles of the ratio.
 """
@@ -96,7 +96,8 @@ def measure(args: argparse.Namespace) -> pd.DataFrame:
     """One row per network, variant and round."""
     device, rows = torch.device(args.device), []
     for i, depth, width in product(range(args.rounds), args.depths, args.widths):
-        for variant in ("plain", *VARIANTS):
+        variants = ("plain", *VARIANTS)
+        for variant in variants[:: -1 if i % 2 else 1]:
             text = f"round {i + 1}/{args.rounds}, {depth}, width {width}, {variant:12}"
             print(f"\r{text}", end="", file=sys.stderr)
             seconds = timed(

@@ -40,8 +40,13 @@ def row(cells, refiner):
     return analyse(cells).set_index("refiner").loc[refiner]
 
 
+def one_group(values, resplit=0.0):
+    frame = pd.DataFrame({"value": values, "resplit": resplit})
+    return intervals(frame.groupby([0] * len(values)))
+
+
 def test_interval_of_known_numbers():
-    table = intervals(pd.Series([1.0, 2.0, 3.0, 6.0]).groupby([0, 0, 0, 0]))
+    table = one_group([1.0, 2.0, 3.0, 6.0])
     n, mean, sd, low, high = table.iloc[0]
     assert (n, mean) == (4, 3)
     assert sd == pytest.approx(np.sqrt(14 / 3))
@@ -51,14 +56,45 @@ def test_interval_of_known_numbers():
 
 @pytest.mark.parametrize("values", [[1.0], [1.0, np.nan], [np.nan, np.nan]])
 def test_no_interval_from_one_value_or_nan(values):
-    table = intervals(pd.Series(values).groupby([0] * len(values)))
+    table = one_group(values)
     assert table[["sd", "low", "high"]].isna().all(axis=None)
     assert table["mean"].isna().iloc[0] == (len(values) > 1)
 
 
 def test_without_variance_the_interval_is_the_mean():
-    low, high = intervals(pd.Series([0.5, 0.5]).groupby([0, 0]))[["low", "high"]].iloc[0]
+    low, high = one_group([0.5, 0.5])[["low", "high"]].iloc[0]
     assert low == high == 0.5
+
+
+def test_splits_that_overlap_have_the_variance_of_nadeau_and_bengio():
+    values = np.array([1.0, 2.0, 3.0, 6.0])
+    low, high = one_group(values, resplit=20 / 65)[["low", "high"]].iloc[0]
+    error = np.sqrt((1 / 4 + 20 / 65) * values.var(ddof=1))
+    assert [low, high] == pytest.approx(t.interval(0.95, 3, 3, error))
+
+
+def test_repeated_splits_cover_as_announced():
+    """Losses of a mean fitted on 65 of 100 rows, tested on 20 others, over ten splits."""
+    draws = np.random.default_rng(0)
+    missed = {0.0: 0, 20 / 65: 0}
+    for _ in range(300):
+        losses = []
+        rows = draws.normal(size=100)
+        for _ in range(10):
+            order = draws.permutation(rows)
+            losses.append(((order[65:85] - order[:65].mean()) ** 2).mean())
+        for resplit in missed:
+            low, high = one_group(losses, resplit)[["low", "high"]].iloc[0]
+            missed[resplit] += not low <= 1 + 1 / 65 <= high
+    assert missed[20 / 65] < 0.15 * 300 < missed[0.0]
+
+
+def test_tables_are_resplit_and_images_are_not(tmp_path):
+    keys = ("wine", "mlp", "cutmix", "augmented", "none")
+    for family, expected in (("tabular", 1397 / 200), ("images", 0)):
+        cell = name(*keys, family)
+        write(tmp_path, content(cell, [70, 71]))
+        assert read_cells(tmp_path, [cell]).scores["resplit"].eq(expected).all()
 
 
 def test_differences_are_paired_by_seed(tmp_path):

@@ -28,7 +28,7 @@ class Permuted:
 
 
 class Smoothing:
-    """Upstream labels smoothed, batch by batch, to the mean entropy of SAFLEX's labels."""
+    """Upstream labels, batch by batch as soft on average as SAFLEX's, and equal weights."""
 
     def __init__(self, refiner: Saflex):
         self.refiner, self.saflex = refiner, refiner.saflex
@@ -45,15 +45,23 @@ def entropy(labels: Tensor) -> Tensor:
     return torch.special.entr(labels).sum(1)
 
 
-def smooth(labels: Tensor, target: Tensor, steps: int = 24) -> Tensor:
-    """(1 - a) labels + a / K with the a in [0, 1] at which the mean entropy is `target`.
+def smooth(labels: Tensor, target: Tensor, steps: int = 25) -> Tensor:
+    """Labels made flatter or sharper, all alike, until their mean entropy is `target`.
 
-    Entropy rises with a, so a is found by bisection; labels already above the target stay.
+    Flatter are (1 - s) labels + s / K with s in [0, 1], sharper labels^t / sum_k labels^t with
+    t = 1 / (1 + s) and s in [-1, 0]. Entropy rises with s, which is found by bisection. The largest
+    entries of a label that are equal stay equal.
     """
-    uniform = 1 / labels.shape[1]
-    low, high = torch.zeros_like(target), torch.ones_like(target)
+
+    def at(s: Tensor) -> Tensor:
+        flatter, sharper = s.clamp_min(0), (1 + s.clamp(-1 + 1e-6, 0)).reciprocal()
+        power = (labels / labels.amax(1, keepdim=True)) ** sharper
+        power = torch.where(s < 0, power / power.sum(1, keepdim=True), labels)
+        return power + flatter * (1 / labels.shape[1] - power)
+
+    low, high = -torch.ones_like(target), torch.ones_like(target)
     for _ in range(steps):
         middle = (low + high) / 2
-        below = entropy(labels + middle * (uniform - labels)).mean() < target
+        below = entropy(at(middle)).mean() < target
         low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-    return labels + low * (uniform - labels)
+    return at(low)

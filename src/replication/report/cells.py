@@ -52,11 +52,19 @@ class CellFile(BaseModel):
     metric: str
     seeds: list[Seed] = Field(min_length=1)
 
+    @property
+    def resplit(self) -> float:
+        if self.cell.family != "tabular":
+            return 0.0
+        return self.data["test"] / self.data["train"]
+
     @model_validator(mode="after")
     def _consistent(self):
         numbers = [seed.seed for seed in self.seeds]
         if twice := {number for number in numbers if numbers.count(number) > 1}:
             raise ValueError(f"seeds: seed {min(twice)} appears twice")
+        if self.cell.family == "tabular" and not (self.data.get("train") and "test" in self.data):
+            raise ValueError("data: the numbers of train and test rows are missing")
         for i, seed in enumerate(self.seeds):
             value = seed.values().get(self.metric)
             if value is None:
@@ -84,7 +92,8 @@ class Cells:
     grid: one row per expected cell, in the order given: KEYS, `run`, and the data set's `metric`
     (None where no cell of the data set has been run).
     scores: one row per seed and metric: KEYS, `seed`, `metric`, `value`; diagnostics of the refiner
-    are metrics called "refiner.<name>".
+    are metrics called "refiner.<name>". `resplit` is the test rows for each training row where every
+    seed draws its own split, so for tables, else 0.
     files, provenance: what was read, by KEYS; cells that were not run are absent.
     """
 
@@ -129,7 +138,7 @@ def read_cells(folder: Path | str, expected: Sequence[Mapping[str, str]]) -> Cel
         (*name.key, name.key in files, metrics.get((name.family, name.dataset))) for name in names
     ]
     values = [
-        (*key, seed.seed, metric, value)
+        (*key, seed.seed, metric, value, file.resplit)
         for key, file in files.items()
         for seed in file.seeds
         for metric, value in seed.values().items()
@@ -137,8 +146,8 @@ def read_cells(folder: Path | str, expected: Sequence[Mapping[str, str]]) -> Cel
     return Cells(
         profile=names[0].profile if names else folder.name,
         grid=pd.DataFrame(rows, columns=[*KEYS, "run", "metric"]).drop_duplicates(KEYS),
-        scores=pd.DataFrame(values, columns=[*KEYS, "seed", "metric", "value"]).astype(
-            {"value": float}
+        scores=pd.DataFrame(values, columns=[*KEYS, "seed", "metric", "value", "resplit"]).astype(
+            {"value": float, "resplit": float}
         ),
         files=files,
         provenance=provenance,

@@ -102,7 +102,7 @@ def second_grid(table: Table, frame: pd.DataFrame, cells: Cells) -> Grid:
     precision, which tells more where classes are skewed."""
     metric, of_what = SECOND[table.family]
     scores = cells.scores[cells.scores["metric"] == metric]
-    found = intervals(scores.groupby(KEYS, sort=False)["value"])[["mean", "low", "high"]] * 100
+    found = intervals(scores.groupby(KEYS, sort=False))[["mean", "low", "high"]] * 100
     rows = frame.loc[frame["table"] == table.number, [*KEYS, "run"]]
     rows = rows.merge(found.reset_index(), "left", on=KEYS)
     datasets = list(dict.fromkeys(rows["dataset"]))
@@ -130,7 +130,7 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
         read = next((cells[r] for r in readings if r in cells), None)
         paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
         alone = score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""
-        texts = [alone, str(paper or "")]
+        texts = [alone, str(paper or ""), _clean_text(cells.get(BASELINE))]
         for refiner in columns:
             row = cells.get(refiner)
             said = row["verdict"] if row and role(refiner) == "reading" else None
@@ -142,8 +142,13 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
     return Grid(
         name="glance",
         title="At a glance: gain over the upstream alone, points ± 95 % interval",
-        columns=["Upstream, trained on", "Upstream alone", "The paper's gain"]
-        + [refiner_label(refiner) for refiner in columns],
+        columns=[
+            "Upstream, trained on",
+            "Upstream alone",
+            "The paper's gain",
+            "clean samples alone",
+            *(refiner_label(refiner) for refiner in columns),
+        ],
         groups=[Group(heading, lines) for heading, lines in groups.items()],
         notes=[] if groups else ["No cell of this profile has an upstream."],
     )
@@ -262,6 +267,15 @@ def gain_text(row: dict, prefix: str, brief: bool = False) -> str:
     return signed(gain) + (
         f" ± {high - gain:.2f}" if brief else f" [{signed(low)}, {signed(high)}]"
     )
+
+
+def _clean_text(alone: dict | None) -> str:
+    """What training on clean samples alone has over the upstream alone."""
+    if alone is None or np.isnan(alone["against_clean_n"]):
+        return NOT_RUN
+    ends = {"": "", "_low": "_high", "_high": "_low"}
+    gain = {f"clean{end}": -alone[f"against_clean{other}"] for end, other in ends.items()}
+    return gain_text(gain | {"clean_n": alone["against_clean_n"]}, "clean", brief=True)
 
 
 def _heading(setting: tuple[str, ...], alone: pd.DataFrame) -> str:

@@ -7,7 +7,12 @@ from replication.settings import IMITATIONS
 Role = Literal["baseline", "reading", "control", "rival"]
 
 BASELINE = "none"
-CONTROLS = ("train-validation", *IMITATIONS, "reweighting")
+CONTROLS = (
+    "train-validation",
+    *IMITATIONS,
+    *(f"{kind}-paper" for kind in IMITATIONS),
+    "reweighting",
+)
 RIVALS = ("soft-augmentation",)
 
 REFINERS = {
@@ -19,10 +24,10 @@ REFINERS = {
     "calibrated": "SAFLEX, calibrated",
     "soft-augmentation": "Soft-Augmentation",
     "train-validation": "on train + validation",
-    "permuted": "permuted",
-    "smoothing": "label smoothing",
-    "permuted-paper": "permuted, as in the paper",
-    "smoothing-paper": "label smoothing, as in the paper",
+    "permuted": "calibrated, permuted",
+    "smoothing": "calibrated, smoothing",
+    "permuted-paper": "as in the paper, permuted",
+    "smoothing-paper": "as in the paper, smoothing",
     "reweighting": "reweighting",
 }
 UPSTREAMS = {

@@ -34,6 +34,7 @@ MARKS = {
     "permuted": ("s", MUTED),
     "smoothing": ("^", MUTED),
     "permuted-paper": ("s", ORANGE),
+    "smoothing-paper": ("^", ORANGE),
     "reweighting": ("v", MUTED),
 }
 """Controls in the figure of a whole profile: mark and colour, orange for `paper`'s own."""
@@ -88,13 +89,13 @@ def glance(rows: pd.DataFrame) -> Figure:
         for y, line in lines:
             readings = [row for row in line if row["refiner"] not in MARKS]
             readings.sort(key=lambda row: rank("refiner", row["refiner"]))
-            for row, shift in zip(readings, np.linspace(-0.2, 0.2, len(readings)), strict=True):
+            for row, shift in zip(readings, np.linspace(-0.35, 0.1, len(readings)), strict=True):
                 _point(axes, y + shift, row, "difference", "difference_low", "difference_high")
             for row in line:
                 if row["refiner"] in MARKS:
                     marker, colour = MARKS[row["refiner"]]
-                    look = {"color": colour, "mfc": "none", "ms": 4.5, "zorder": 2}
-                    axes.plot(row["difference"], y, marker, **look)
+                    look = {"color": colour, "mfc": "none", "ms": 4.5, "zorder": 4}
+                    axes.plot(row["difference"], y + 0.3, marker, **look)
         names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
         handles = [
             _mark(MARKS[name][0], refiner_label(name), hollow=True, colour=MARKS[name][1])
@@ -136,8 +137,8 @@ def scores(rows: pd.DataFrame) -> Figure:
             if row["refiner"] == BASELINE:
                 group = rows[(rows[SETTING] == [row[key] for key in SETTING]).all(axis=1)]
                 readings = len(group) - 1
-                if not np.isnan(row["headroom"]):
-                    ends = sorted([row["mean"], row["mean"] + row["headroom"]])
+                if row["headroom"] > 0:
+                    ends = [row["mean"], row["mean"] + row["headroom"]]
                     height = [y - 0.42, y + readings + 0.42]
                     axes.fill_betweenx(height, *ends, color=SHADE, lw=0, zorder=0)
             if row["mean"] < edge:

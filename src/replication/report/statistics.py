@@ -1,7 +1,10 @@
 """Means, intervals, paired differences, headroom and verdicts.
 
 Every interval is a 95 % t-interval over seeds. Methods of one data set and model share their seeds
-(data order, initialisation), so differences are taken seed by seed.
+(data order, initialisation), so differences are taken seed by seed. Where each seed draws its own
+split, the splits overlap and the seeds are not independent: the variance of their mean is then
+(1 / n + test rows / training rows) sd^2 in place of sd^2 / n (Nadeau and Bengio 2003, Machine
+Learning 52, corrected resampled t-test).
 """
 
 from collections.abc import Sequence
@@ -33,12 +36,14 @@ VERDICTS = {
 Interval = tuple[float, float]
 
 
-def intervals(values: pd.core.groupby.SeriesGroupBy) -> pd.DataFrame:
-    """n, mean, sd, low, high of each group: the mean's 95 % t-interval.
+def intervals(groups: pd.core.groupby.DataFrameGroupBy) -> pd.DataFrame:
+    """n, mean, sd, low, high of `value` in each group: the mean's 95 % t-interval.
 
+    Groups have the columns `value` and, the same in a group, `resplit` of `Cells.scores`.
     A NaN in a group makes all but n NaN; a single value has no sd and no interval. Without
     variance the interval is the mean itself.
     """
+    values = groups["value"]
     table = pd.DataFrame(
         {
             "n": values.size(),
@@ -47,19 +52,20 @@ def intervals(values: pd.core.groupby.SeriesGroupBy) -> pd.DataFrame:
         }
     ).astype({"n": int, "mean": float, "sd": float})
     n = table["n"].to_numpy()
-    half = t.ppf((1 + LEVEL) / 2, np.where(n > 1, n - 1, np.nan)) * table["sd"] / np.sqrt(n)
+    error = table["sd"] * np.sqrt(1 / n + groups["resplit"].first())
+    half = t.ppf((1 + LEVEL) / 2, np.where(n > 1, n - 1, np.nan)) * error
     return table.assign(low=table["mean"] - half, high=table["mean"] + half)
 
 
 def paired(scores: pd.DataFrame, reference: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:
     """Intervals of `scores` minus `reference`, by KEYS of `scores`.
 
-    Both have KEYS, seed, value. Rows are paired where they agree in `on` and in the seed.
+    Both have KEYS, seed, value, resplit. Rows are paired where they agree in `on` and in the seed.
     """
     by = [*on, "seed"]
     pairs = scores.merge(reference[[*by, "value"]], on=by, suffixes=("", "_reference"))
     pairs = pairs.assign(value=pairs["value"] - pairs["value_reference"])
-    return intervals(pairs.groupby(KEYS, sort=False)["value"])
+    return intervals(pairs.groupby(KEYS, sort=False))
 
 
 def verdict(gain: Interval | None, controls: Sequence[Interval | None]) -> str:
@@ -84,9 +90,9 @@ def verdict(gain: Interval | None, controls: Sequence[Interval | None]) -> str:
 
 
 def headline(cells: Cells) -> pd.DataFrame:
-    """The scores in each data set's own metric: KEYS, seed, value."""
+    """The scores in each data set's own metric: KEYS, seed, value, resplit."""
     metric = cells.grid[[*KEYS, "metric"]].dropna()
-    return cells.scores.merge(metric, on=[*KEYS, "metric"])[[*KEYS, "seed", "value"]]
+    return cells.scores.merge(metric, on=[*KEYS, "metric"])[[*KEYS, "seed", "value", "resplit"]]
 
 
 def analyse(cells: Cells) -> pd.DataFrame:
@@ -94,12 +100,12 @@ def analyse(cells: Cells) -> pd.DataFrame:
 
     KEYS, run, metric, role; n, mean, sd, low, high; the paired difference to the upstream alone
     under difference, difference_n, difference_sd, difference_low, difference_high, and likewise, to
-    the controls that imitate a reading, against_permuted and against_smoothing; verdict, for
-    readings of SAFLEX only.
+    the controls that imitate a reading, against_permuted and against_smoothing, and to training
+    on clean samples alone, against_clean; verdict, for readings of SAFLEX only.
     """
     scores = headline(cells)
     table = cells.grid.assign(role=cells.grid["refiner"].map(role))
-    table = table.merge(intervals(scores.groupby(KEYS, sort=False)["value"]), "left", on=KEYS)
+    table = table.merge(intervals(scores.groupby(KEYS, sort=False)), "left", on=KEYS)
     for prefix, other in (
         ("difference", lambda refiner: BASELINE),
         *((f"against_{kind}", partial(imitation, kind)) for kind in IMITATIONS),
@@ -107,10 +113,16 @@ def analyse(cells: Cells) -> pd.DataFrame:
         refined = scores.assign(other=scores["refiner"].map(other))
         refined = refined[refined["refiner"] != refined["other"]]
         gains = paired(refined, scores.assign(other=scores["refiner"]), [*SETTING, "other"])
-        gains = gains.rename(columns={"mean": prefix} | {c: f"{prefix}_{c}" for c in gains})
-        gains = gains.rename(columns={f"{prefix}_mean": prefix})
-        table = table.merge(gains, "left", on=KEYS)
+        table = table.merge(_named(gains, prefix), "left", on=KEYS)
+    clean = scores[(scores["upstream"] == "none") & (scores["refiner"] == BASELINE)]
+    augmented = scores[scores["upstream"] != "none"]
+    gains = paired(augmented, clean, ["family", "dataset", "model"])
+    table = table.merge(_named(gains, "against_clean"), "left", on=KEYS)
     return table.assign(verdict=[_judge(row) for row in table.to_dict("records")])
+
+
+def _named(gains: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    return gains.rename(columns={c: prefix if c == "mean" else f"{prefix}_{c}" for c in gains})
 
 
 def _judge(row: dict) -> str | None:

@@ -10,23 +10,21 @@ With the validation gradient g it falls by a <g, grad L_aug> = a sum_i w_i (y_i 
     Pi_ik = <g, grad(-log p_ik)> = -(d/de) log p_k(x_i; theta + e g) at e = 0    (Eq. 9, sign right)
 
 is a directional derivative of the outputs, and the best w and y solve a linear programme, sample by
-sample. In the order of the derivation: the direction g, the inner products Pi, the solution, the
-loss, and `SAFLEX`, which chains them. B is the batch, K the number of classes.
+sample. The sections follow the derivation; B is the batch, K the number of classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, autograd, nn
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import get_total_norm
@@ -54,10 +52,8 @@ def validation_gradient(
     _require(loss.requires_grad, "loss", "a function of trainable parameters", "a constant")
     named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
     named = {n: named[n] for n in names or named}
-    grads = torch.autograd.grad(
-        loss, [*named.values()], retain_graph=retain_graph, materialize_grads=True
-    )
-    return {n: _over_ranks(g, mean=True) for n, g in zip(named, grads, strict=True)}
+    g = autograd.grad(loss, [*named.values()], retain_graph=retain_graph, materialize_grads=True)
+    return {n: _over_ranks(part, mean=True) for n, part in zip(named, g, strict=True)}
 
 
 def optimizer_direction(
@@ -72,24 +68,22 @@ def optimizer_direction(
     """
     ok = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
     _require(ok, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
-    names = {p: n for n, p in _bare(model).named_parameters()}
-    moved = {n: torch.zeros_like(d) for n, d in direction.items()}
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if (name := names.get(p)) not in direction:
-                continue
-            state, scale = optimizer.state.get(p, {}), group["lr"]
-            if "betas" in group:
-                (b1, b2), t = group["betas"], float(state.get("step", 0)) + 1
-                v = b2 * state.get("exp_avg_sq", 0) + (1 - b2) * direction[name].square()
-                v = torch.maximum(v, state.get("max_exp_avg_sq", v))
-                root = (v / (1 - b2**t)).sqrt() + group["eps"]
-                scale = scale * (1 - b1) / (1 - b1**t) / root
-            elif group.get("nesterov"):
-                scale = scale * (1 + group["momentum"])
-            elif state.get("momentum_buffer") is not None:
-                scale = scale * (1 - group["dampening"])
-            moved[name] = scale * direction[name]
+    names = {p: n for n, p in _bare(model).named_parameters() if n in direction}
+    groups = {p: group for group in optimizer.param_groups for p in group["params"] if p in names}
+    moved = {n: torch.zeros_like(g) for n, g in direction.items()}
+    for p, group in groups.items():
+        g, state, scale = direction[names[p]], optimizer.state.get(p, {}), group["lr"]
+        if "betas" in group:
+            (b1, b2), t = group["betas"], float(state.get("step", 0)) + 1
+            v = b2 * state.get("exp_avg_sq", 0) + (1 - b2) * g.square()
+            v = torch.maximum(v, state.get("max_exp_avg_sq", v))
+            root = (v / (1 - b2**t)).sqrt() + group["eps"]
+            scale = scale * (1 - b1) / (1 - b1**t) / root
+        elif group.get("nesterov"):
+            scale = scale * (1 + group["momentum"])
+        elif state.get("momentum_buffer") is not None:
+            scale = scale * (1 - group["dampening"])
+        moved[names[p]] = scale * g
     return moved
 
 
@@ -151,14 +145,15 @@ def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
     shared = ride and not _compiled(model) and (how == "head" or (how == "lookahead" and alike))
     along = {"jvp": _exact, "lookahead": _lookahead, "head": _closed_form}[how]
     plain, train = partial(call, bare, x), partial(call, model, inputs)
-    logits, tangents = along(bare, named, directions, plain, train if shared else None, epsilon)
+    at_theta = train if shared else _aside(bare)(plain)
+    logits, tangents = along(bare, named, directions, plain, at_theta, epsilon)
     logits = train() if ride and not shared else logits
     shape = tuple(logits.shape)
     _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
     return logits, [_full(t.detach()) for t in tangents]
 
 
-def _exact(model, named, directions, plain, train, epsilon):
+def _exact(model, named, directions, plain, at_theta, epsilon):
     """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
     tangents, module = [], nn.Module()
     module.model, module.forward = model, plain  # functional_call wants a module of the tensors
@@ -167,11 +162,10 @@ def _exact(model, named, directions, plain, train, epsilon):
             duals = {f"model.{n}": make_dual(named[n], t.to(named[n])) for n, t in d.items()}
             logits, dz = unpack_dual(torch.func.functional_call(module, duals, ()))
             tangents.append(torch.zeros_like(logits) if dz is None else dz)
-            del duals, dz
     return logits, tangents
 
 
-def _lookahead(model, named, directions, plain, train, epsilon):
+def _lookahead(model, named, directions, plain, at_theta, epsilon):
     """Plain passes: dz = (z(theta + e d) - z(theta)) / e."""
     moved = []
     for d in directions:
@@ -180,50 +174,43 @@ def _lookahead(model, named, directions, plain, train, epsilon):
         e = epsilon or torch.finfo(size.dtype).eps ** 0.5 / 30 * unit
         with _aside(model, {named[n]: named[n].detach() + e * t for n, t in d.items()}):
             moved.append((_full(plain()), e))
-    with nullcontext() if train else _aside(model):
-        logits = (train or plain)()
+    logits = at_theta()
     return logits, [(z - _full(logits.detach())) / e for z, e in moved]
 
 
-def _closed_form(model, named, directions, plain, train, epsilon):
+def _closed_form(model, named, directions, plain, at_theta, epsilon):
     """dz = dW x + db of the last linear layer, with x its input in the pass at theta."""
     seen, (prefix, head) = {}, _head(model)
-    note = head.register_forward_hook(lambda _, x, z: seen.update(x=_full(x[0].detach()), z=z))
-    with note, nullcontext() if train else _aside(model):
-        logits = (train or plain)()
-    same = "z" in seen and seen["z"].shape == logits.shape and torch.equal(seen["z"], logits)
+    with head.register_forward_hook(lambda _, x, z: seen.update(x=_full(x[0].detach()), z=z)):
+        logits = at_theta()
+    same = "z" in seen and torch.equal(seen["z"], logits)
     ok = same and all(n in (f"{prefix}weight", f"{prefix}bias") for d in directions for n in d)
     got = [*directions[0]] if same else "a model that changes it"
     _require(ok, "how", f"'head' with a direction in {prefix}* and its output as logits", got)
     tangents, x = [], seen["x"]
     with torch.autocast(x.device.type, enabled=False):
         for d in directions:
-            moved = {n.removeprefix(prefix): t.to(x) for n, t in d.items()}
-            weight = moved.get("weight", torch.zeros_like(head.weight, dtype=x.dtype))
-            tangents.append(F.linear(x, weight, moved.get("bias")))
+            moved = {f"{prefix}weight": torch.zeros_like(head.weight)} | d
+            moved = {n.removeprefix(prefix): t.to(x) for n, t in moved.items()}
+            tangents.append(F.linear(x, **moved))
     return logits, tangents
 
 
 @contextmanager
 def _aside(model: nn.Module, theta: dict[Tensor, Tensor] | None = None):
-    """For eager passes at `theta`, without a graph and in full float32, that leave all as it was:
-    parameters, buffers, random state and precision settings."""
-    device, backends = next(model.parameters()).device, torch.backends
-    convolutions = backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.conv
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+    """For eager passes at `theta`, without a graph, in full float32, that leave all as it was."""
+    device = next(model.parameters()).device
+    random = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with torch.no_grad(), torch.autocast(device.type, enabled=False), random, ExitStack() as stack:
         if _compiled(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        for b in (*convolutions, backends.cuda.matmul, backends.mkldnn.matmul):
-            stack.callback(setattr, b, "fp32_precision", b.fp32_precision)
+        for kernels in (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul):
+            stack.callback(setattr, kernels, "fp32_precision", kernels.fp32_precision)
+            kernels.fp32_precision = "ieee"
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-        stack.callback(backends.mha.set_fastpath_enabled, backends.mha.get_fastpath_enabled())
         torch.set_float32_matmul_precision("highest")
-        backends.mha.set_fastpath_enabled(False)
-        for b in convolutions:
-            b.fp32_precision = "ieee"
+        stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+        mha.set_fastpath_enabled(False)
         for tensor, other in [*(theta or {}).items(), *((b, b.clone()) for b in model.buffers())]:
             stack.callback(setattr, tensor, "data", tensor.data)
             tensor.data = other
@@ -361,8 +348,6 @@ class SAFLEX:
     momentum: float = 0.0
     every: int = 1
     generator: torch.Generator | None = None
-    _gradients: list[Direction] = field(default_factory=list, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self):
         for name, allowed in (("space", SPACES), ("how", HOWS), ("weight_rule", WEIGHT_RULES)):
@@ -371,6 +356,7 @@ class SAFLEX:
         _require(0 <= self.momentum < 1, "momentum", "a number in [0, 1)", self.momentum)
         _require(self.every >= 1, "every", "an integer >= 1", self.every)
         self._names = scope_names(self.model, self.scope)
+        self._gradients, self._calls = [], 0
         device = next(self.model.parameters()).device
         self.generator = self.generator or _generator(device, torch.initial_seed())
 

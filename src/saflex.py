@@ -434,14 +434,11 @@ def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
     named = dict(model.named_parameters())
     start, stems = 0, ("",)
     if scope == "last_block":
-        lists = {
-            n: m for n, m in model.named_modules() if isinstance(m, nn.Sequential | nn.ModuleList)
-        }
-        blocks = [
-            f"{n}.{[*m._modules][-1]}" for n, m in lists.items() if len(m) and [*m[-1].children()]
-        ]
+        lists = [m for m in model.modules() if isinstance(m, nn.Sequential | nn.ModuleList)]
+        ends = {m[-1] for m in lists if len(m)}
+        blocks = [n for n, m in model.named_modules() if m in ends and [*m.children()]]
         blocks = blocks or [n for n, m in model.named_children() if [*m.parameters()]] or [""]
-        start = [n.startswith(blocks[-1].strip(".")) for n in named].index(True)
+        start = [n.startswith(blocks[-1]) for n in named].index(True)
     elif scope == "head":
         stems = (_head(model)[0],)
     elif scope != "all":

@@ -7,9 +7,9 @@ two forward passes, cross-entropy, backward, Adam. `look-ahead`, `exact` and `he
 its gradient on a validation batch of B/4, riding on the training pass. The networks are ResNet-18,
 34 and 50 with the 3x3 stem and 8 to 64 channels in it.
 
-Time: rounds of all networks and variants in turn, every second one backwards, each with a fresh network, a step that is not
-counted and `--steps` that are; medians over rounds of the step time and of its ratio to plain
-training in the same round, with the quartiles of the ratio.
+Time: rounds of all networks and variants in turn, every second one backwards, each with a fresh
+network, a step that is not counted and `--steps` that are; medians over rounds of the step time and
+of its ratio to plain training in the same round, with the quartiles of the ratio.
 """
 
 from __future__ import annotations

@@ -395,7 +395,9 @@ class SAFLEX:
         return {"gradients": self._gradients, "calls": self._calls}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._gradients, self._calls = state["gradients"], state["calls"]
+        device = next(self.model.parameters()).device
+        self._gradients = [{n: t.to(device) for n, t in g.items()} for g in state["gradients"]]
+        self._calls = state["calls"]
 
     def _directions(self, val_loss) -> list[Direction]:
         """The validation gradient, or its halves', renewed when due; the optimiser's step on it."""
@@ -438,7 +440,8 @@ def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
         ends = {m[-1] for m in lists if len(m)}
         blocks = [n for n, m in model.named_modules() if m in ends and [*m.children()]]
         blocks = blocks or [n for n, m in model.named_children() if [*m.parameters()]] or [""]
-        start = [n.startswith(blocks[-1]) for n in named].index(True)
+        stem = f"{blocks[-1]}." if blocks[-1] else ""
+        start = [n.startswith(stem) for n in named].index(True)
     elif scope == "head":
         stems = (_head(model)[0],)
     elif scope != "all":

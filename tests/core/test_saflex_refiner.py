@@ -291,6 +291,11 @@ def test_scopes():
     model.head.weight.requires_grad_(False)
     assert saflex.scope_names(model, "head") == ["head.bias"]
     assert saflex.scope_names(nn.Linear(2, 2), "last_block") == ["weight", "bias"]
+    nested = nn.Sequential(Blocks(), Net())
+    last = [n for n, _ in nested.named_parameters() if n.startswith("1.")]
+    assert saflex.scope_names(nested, "last_block") == last, "lists in an earlier block"
+    names = nn.ModuleDict({"norm_pre": nn.Linear(2, 2), "norm": nn.LayerNorm(2)})
+    assert saflex.scope_names(names, "last_block") == ["norm.weight", "norm.bias"]
     assert saflex.scope_names(nn.Linear(2, 2), "head") == ["weight", "bias"]
 
 

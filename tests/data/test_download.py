@@ -97,6 +97,17 @@ def test_a_wrong_mirror_file_is_named_and_the_publisher_asked(tmp_path, served, 
     assert list((tmp_path / "other").iterdir()) == []
 
 
+def test_a_web_page_and_a_folder_are_no_data_without_a_checksum_too(tmp_path, monkeypatch):
+    (tmp_path / "mirror" / "set.npz").mkdir(parents=True)
+    page = tmp_path / "page"
+    page.write_text("\n<!DOCTYPE html>back soon")
+    monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
+    source = Source("set.npz", page.as_uri(), None, "CC BY 4.0", "medmnist")
+    with pytest.raises(DownloadError, match="a web page came in place of the data"):
+        fetch(source, tmp_path / "raw")
+    assert not list((tmp_path / "raw").iterdir())
+
+
 def test_no_network_is_one_paragraph(tmp_path, monkeypatch):
     monkeypatch.delenv(MIRROR, raising=False)
     with pytest.raises(DownloadError) as caught:

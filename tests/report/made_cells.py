@@ -62,7 +62,7 @@ def content(cell, values, metric="accuracy", **diagnostics):
             "refiner": {"kind": cell["refiner"]},
             "upstream": {"kind": cell["upstream"], "magnitude": 9},
         },
-        "data": {"files": {f"{cell['dataset']}.npz": "0" * 32}, "train": 200, "test": 1397},
+        "data": {"files": {f"{cell['dataset']}.npz": "0" * 32}, "train": 600, "test": 200},
         "metric": metric,
         "metrics": {metric: {"mean": float(np.mean(values)) / 100, "sd": 0.0, "n": len(values)}},
         "seeds": seeds,

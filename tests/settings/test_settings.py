@@ -50,6 +50,16 @@ def test_quick_is_offline_paired_and_controlled():
             ("refiners.permuted-paper: imitates paper",),
         ),
         ("kind: none, train", "kind: saflex, train", ("refiners.train-validation", "saflex")),
+        (
+            "reweighting: {kind: saflex, ",
+            "reweighting: {kind: saflex, train_on_validation: true, ",
+            ("refiners.reweighting", "would learn from the samples that steer it"),
+        ),
+        (
+            "patience: null         #",
+            "patience: 3            #",
+            ("run.images.training", "patience: needs select: best"),
+        ),
         ("run: *quick", "run: *quik", ("quik",)),
     ],
 )

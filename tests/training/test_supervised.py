@@ -208,8 +208,8 @@ def test_validation_batches_hold_as_many_of_each_class_or_each_by_its_share():
     assert labels[drawn].bincount().tolist() == [10, 10]
     stratified = recipe.model_copy(update={"validation_sampling": "stratified"})
     drawn = supervised._validation_batch(labels, stratified, generator)
-    assert labels[drawn].bincount().tolist() == [20, 1]
-    assert len(drawn.unique()) == 21
+    assert labels[drawn].bincount().tolist() == [20, 2]
+    assert len(drawn.unique()) == 22
     by_seven = torch.tensor([0] * 93 + [1] * 7)
     everyone = stratified.model_copy(update={"validation_batch": 100})
     drawn = supervised._validation_batch(by_seven, everyone, generator)
@@ -217,6 +217,20 @@ def test_validation_batches_hold_as_many_of_each_class_or_each_by_its_share():
     uniform = recipe.model_copy(update={"validation_sampling": "uniform"})
     drawn = supervised._validation_batch(labels, uniform, generator)
     assert len(drawn.unique()) == 20
+
+
+@pytest.mark.parametrize("sampling", ["stratified", "balanced"])
+@pytest.mark.parametrize("counts", [(97, 3), (5, 7, 11), (30, 2, 9, 9), (2, 2, 2)])
+def test_both_halves_have_every_class_and_no_sample_in_common(sampling, counts):
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    options = {"validation_sampling": sampling, "validation_batch": 12}
+    recipe = RECIPE.model_copy(update=options)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        drawn = supervised._validation_batch(labels, recipe, generator)
+        first, second = drawn.tensor_split(2)
+        assert set(labels[first].tolist()) == set(labels[second].tolist()) == set(labels.tolist())
+        assert not set(first.tolist()) & set(second.tolist())
 
 
 def test_a_step_without_any_kept_sample_changes_nothing_by_the_augmented_loss():

@@ -1,6 +1,7 @@
 """Fetching one data file: the mirror first, then its publisher; checksum verified; atomic."""
 
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.error
@@ -14,6 +15,13 @@ from replication.stages.files import replacing
 
 MIRROR = "SAFLEX_DATA_MIRROR"
 TIMEOUT = 60
+UNREACHABLE = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    TimeoutError,
+    ConnectionError,
+    ValueError,
+)
 
 
 def fetch(source: Source, folder: Path) -> Path:
@@ -35,10 +43,12 @@ def fetch(source: Source, folder: Path) -> Path:
                         f"its md5 is {_md5(temporary)}, not the published {source.md5}: "
                         "a truncated copy or another version"
                     )
+                if _is_page(temporary):
+                    raise ValueError("a web page came in place of the data")
             return path
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        except UNREACHABLE as error:
             tried.append(f"  {origin}: {getattr(error, 'reason', error)}")
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             tried.append(f"  {origin}: no such file")
     raise DownloadError(
         f"{source.file} could not be had. Tried:\n" + "\n".join(tried) + f"\nPut a copy at {path} "
@@ -75,6 +85,11 @@ def _copy(origin: str, path: Path) -> None:
 
 def _matches(path: Path, source: Source) -> bool:
     return source.md5 is None or _md5(path) == source.md5
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b"<")
 
 
 def _md5(path: Path) -> str:

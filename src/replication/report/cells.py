@@ -92,8 +92,8 @@ class Cells:
     grid: one row per expected cell, in the order given: KEYS, `run`, and the data set's `metric`
     (None where no cell of the data set has been run).
     scores: one row per seed and metric: KEYS, `seed`, `metric`, `value`; diagnostics of the refiner
-    are metrics called "refiner.<name>". `resplit` is the test rows for each training row where every
-    seed draws its own split, so for tables, else 0.
+    are metrics called "refiner.<name>". `resplit` is the test rows for each training row where
+    every seed draws its own split, so for tables, else 0.
     files, provenance: what was read, by KEYS; cells that were not run are absent.
     """
 

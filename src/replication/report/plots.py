@@ -1,7 +1,5 @@
 """The report's own figures: forest plots of the gains, and scores with their headroom."""
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -50,7 +48,7 @@ def forest(rows: pd.DataFrame) -> Figure:
     figure, axes, lines = _lines(_groups(rows), extra=1.2)
     with style():
         extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
-        points_axis(axes, "x", extreme)
+        _points_axis(axes, extreme)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, row in lines:
             if not np.isnan(row["paper_low"]):
@@ -84,7 +82,7 @@ def glance(rows: pd.DataFrame) -> Figure:
         groups.append((f"{dataset}, {model}", lines))
     figure, axes, lines = _lines(groups, extra=1.5, width=6.4)
     with style():
-        points_axis(axes, "x")
+        _points_axis(axes)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, line in lines:
             readings = [row for row in line if row["refiner"] not in MARKS]
@@ -107,17 +105,17 @@ def glance(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def points_axis(axes: Axes, axis: Literal["x", "y"], extreme: float = np.inf) -> None:
-    """An axis in percent points; beyond LINEAR on a symmetric log scale, linear within ±1."""
+def _points_axis(axes: Axes, extreme: float = np.inf) -> None:
+    """A horizontal axis in percent points; beyond LINEAR on a symmetric log scale."""
     label = "points"
     if extreme > LINEAR:
         label = "points, log scale beyond ±1"
         ticks = (-50, -10, -2, 0, 2, 10, 50)
         labels = [f"{tick:+d}".replace("-", "−") if tick else "0" for tick in ticks]
-        getattr(axes, f"set_{axis}scale")("symlog", linthresh=1, linscale=0.6)
-        getattr(axes, f"set_{axis}ticks")(ticks, labels)
-        getattr(axes, f"set_{axis}ticks")([], minor=True)
-    getattr(axes, f"set_{axis}label")(label)
+        axes.set_xscale("symlog", linthresh=1, linscale=0.6)
+        axes.set_xticks(ticks, labels)
+        axes.set_xticks([], minor=True)
+    axes.set_xlabel(label)
 
 
 def scores(rows: pd.DataFrame) -> Figure:

@@ -11,7 +11,7 @@ from replication.report.drawing import GREEN, INK, MUTED, style
 from replication.report.grid import Grid, Group
 from replication.report.layouts import gain_text, score_text
 from replication.report.methods import refiner_label, setting_label
-from replication.report.plots import COLOURS, points_axis
+from replication.report.plots import COLOURS
 from replication.report.statistics import settings_of
 from replication.report.tables import Table
 
@@ -75,12 +75,11 @@ def sweep_figure(swept: pd.DataFrame) -> Figure:
         panels = figure.subplots(len(settings), 2, sharey="row", squeeze=False)
         for setting, (by_size, by_noise) in zip(settings, panels, strict=True):
             group = swept[(swept[SETTING] == list(setting)).all(axis=1)]
-            bounds = group[["difference", "difference_low", "difference_high"]].abs()
             for axes, rows, column, title in (
                 (by_size, group[group["noise"] == 0], "samples", "validation samples"),
                 (by_noise, group[group["share"] == 1], "noise", "wrong labels, %"),
             ):
-                points_axis(axes, "y", bounds.max(axis=None))
+                axes.set_ylabel("points")
                 axes.axhline(0, color=INK, lw=0.9, zorder=1)
                 for reading, line in rows.groupby("reading", sort=False):
                     line = line.sort_values(column)

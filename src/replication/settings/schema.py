@@ -117,6 +117,10 @@ class Refiner(Strict):
         for key, needed in (("saflex", self.kind != "none" and not soft), ("power", soft)):
             if needed != (getattr(self, key) is not None):
                 raise ValueError(f"kind {self.kind} {'needs a' if needed else 'takes no'} {key}:")
+        if self.train_on_validation and self.kind != "none":
+            raise ValueError(
+                f"train_on_validation: kind {self.kind} would learn from the samples that steer it"
+            )
         if self.train_on_validation and not self.whole_validation:
             raise ValueError(
                 "train_on_validation: takes no validation_share: or validation_noise:; "
@@ -234,6 +238,12 @@ class Training(Strict):
     jobs: Count
     threads: Count
     limits: dict[str, Limits] = {}
+
+    @model_validator(mode="after")
+    def _patience_with_best(self):
+        if self.patience and self.select != "best":
+            raise ValueError("patience: needs select: best")
+        return self
 
     def limits_of(self, key: str, dataset: str, model: str) -> list[int]:
         names = (dataset, model, f"{dataset}/{model}")

@@ -9,7 +9,6 @@ a change of either trains anew.
 """
 
 import argparse
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from replication import settings
-from replication.stages.files import write_json
+from replication.stages.files import hash_of, write_json
 
 CHUNK = 512
 
@@ -41,8 +40,7 @@ def main() -> None:
     dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder, 0)
     wanted = everything.upstreams[arguments.upstream].model_dump()
     if not upstream.stored(wanted["kind"], run.images.views):
-        sources = sorted(Path(upstream.__file__).parent.glob("*.py"))
-        code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        code = hash_of(Path(upstream.__file__).parent.glob("*.py"))
         return write_json(arguments.out / "upstream.json", wanted | {"code": code})
     augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
 

@@ -1,10 +1,12 @@
-"""Writing result files so that a killed process or a full disk leaves no half-written one."""
+"""Writing result files so that a killed process or a full disk leaves no half-written one, and the
+hash of the files that they were made by."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +49,11 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, content: object) -> None:
     """JSON with sorted keys. ValueError for NaN and infinities, which JSON does not have."""
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def hash_of(paths: Iterable[Path]) -> str:
+    """SHA-256 of the contents of files, in the order of their paths."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def _unwritable(path: Path, error: OSError) -> OSError:

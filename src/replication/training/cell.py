@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from replication import data, settings, upstream
+from replication.stages.files import hash_of
 from replication.training import supervised, trees
 from replication.training.checkpoints import Checkpoints
 from replication.training.storage import Joined, hold, mapped
@@ -37,6 +38,7 @@ class Cell:
         recipe = work.settings()
         del recipe["training"]["jobs"]  # how many seeds run at once changes no figure
         identity = {"cell": cell, "settings": recipe, "files": work.files, "code": code()}
+        identity["device"] = work.device.type  # `auto` is another precision, too, on a GPU
         if cell["family"] == "images":
             identity["views"] = work.grid.views
         return replace(work, checkpoints=Checkpoints(root, identity))
@@ -179,10 +181,6 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def code() -> str:
     """A hash of the code that a cell's figures depend on."""
+    alone = CODE.parent / "saflex.py", CODE / "stages/augment.py", CODE / "settings/schema.py"
     parts = ("training", "refiners", "models", "upstream", "data")
-    sources = [
-        CODE.parent / "saflex.py",
-        CODE / "stages/augment.py",
-        *(p for part in parts for p in (CODE / part).glob("*.py")),
-    ]
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(sources))).hexdigest()
+    return hash_of([*alone, *(p for part in parts for p in (CODE / part).glob("*.py"))])

@@ -84,7 +84,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
         for i, name in enumerate(STREAMS)
     }
     refiner = refiners.build(task.refiner, model, optimizer, streams["refiner"])
-    learned = getattr(refiner, "saflex", None)
+    core = getattr(refiner, "saflex", None)
     diagnostics = Diagnostics()
     best, first = {"score": -math.inf, "epoch": 0, "model": None}, 0
     validation = _on(device, task.dataset.validation)
@@ -93,8 +93,8 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
         task = replace(task, upstream=task.upstream.against(_representations(model, task.prepare)))
 
     if state := checkpoints.restore(seed):
-        if learned is not None:
-            learned.load_state_dict(state["saflex"])
+        if core is not None:
+            core.load_state_dict(state["saflex"])
         first, best = state["epoch"], state["best"]
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -149,7 +149,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
                     "schedule": schedule.state_dict(),
-                    "saflex": learned and learned.state_dict(),
+                    "saflex": core and core.state_dict(),
                     "diagnostics": diagnostics.sums,
                     "streams": {name: g.get_state() for name, g in streams.items()},
                     "random": torch.get_rng_state(),
@@ -243,9 +243,10 @@ def _batches(task: Task, validation, epoch: int, seed: int, streams) -> Iterator
 def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generator) -> Tensor:
     """Indices of the samples whose loss is differentiated, in random order.
 
-    uniform: drawn without replacement. stratified: each class by its share, rounded up, and
-    balanced: as many of each class, drawn again where it has too few; with both the gradient of a
-    skewed set is not one of its commonest class alone.
+    uniform: drawn without replacement. stratified: each class by its share, rounded up to two at
+    least, and balanced: as many of each class, drawn again where it has too few; with both, the
+    gradient of a skewed set is not one of its commonest class alone. Nor is that of either half:
+    both have every class, and no sample in common but one that is alone in its class.
     """
     n = len(labels)
     size = n if recipe.validation_batch == "all" else min(n, recipe.validation_batch)
@@ -254,11 +255,17 @@ def _validation_batch(labels: Tensor, recipe: Training, generator: torch.Generat
         return order[:size]
     members = [order[labels[order] == k] for k in labels.unique()]
     stratified = recipe.validation_sampling == "stratified"
-    parts = [-(-size * len(m) // n) if stratified else -(-size // len(members)) for m in members]
-    drawn = torch.cat(
-        [m.repeat(-(-part // len(m)))[:part] for m, part in zip(members, parts, strict=True)]
-    )
-    return drawn[torch.randperm(len(drawn), generator=generator).to(labels.device)]
+    halves, larger = ([], []), 0
+    for m in members:
+        part = max(2, -(-size * len(m) // n) if stratified else -(-size // len(members)))
+        for h, half in enumerate(halves):
+            own = m[int(h != larger) :: 2] if len(m) > 1 else m
+            count = (part + (h == larger)) // 2
+            half.append(own.repeat(-(-count // len(own)))[:count])
+        larger = (larger + part) % 2
+    halves = [torch.cat(half) for half in halves]
+    shuffled = [h[torch.randperm(len(h), generator=generator).to(h.device)] for h in halves]
+    return torch.cat(shuffled)
 
 
 class Diagnostics:

@@ -140,8 +140,8 @@ def _tangents(model, inputs, directions, how, forward, epsilon, ride=False):
     first = next(iter(named.values()))
     if isinstance(x, Tensor) and x.is_floating_point():
         x = x.to(first.dtype)
-    kind, precision = first.device.type, torch.get_float32_matmul_precision()
-    alike = kind == "cpu" and precision == "highest" and not torch.is_autocast_enabled(kind)
+    full = {mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision} <= {"none", "ieee"}
+    alike = full and first.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     shared = ride and not _compiled(model) and (how == "head" or (how == "lookahead" and alike))
     along = {"jvp": _exact, "lookahead": _lookahead, "head": _closed_form}[how]
     plain, train = partial(call, bare, x), partial(call, model, inputs)

@@ -1,5 +1,7 @@
 """Pi against explicit Jacobians by reverse-mode autograd, and against finite differences."""
 
+import operator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -218,6 +220,26 @@ def test_settings_are_as_before():
             assert after == held
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("name", ["mkldnn.matmul", "mkldnn.conv", "cuda.matmul"])
+def test_precision_set_kernel_by_kernel(name):
+    """torch.get_float32_matmul_precision fails then."""
+    model, x = mlp(3, torch.float32)
+    direction = random_direction(model)
+    expected = saflex.inner_products(model, x, direction, how="lookahead")
+    kernels = operator.attrgetter(name)(torch.backends)
+    before = kernels.fp32_precision
+    try:
+        kernels.fp32_precision = "tf32" if name.startswith("cuda") else "bf16"
+        held = kernels.fp32_precision
+        found = saflex.inner_products(model, x, direction, how="lookahead")
+        loss = F.cross_entropy(model(x), torch.zeros(len(x), dtype=torch.int64))
+        saflex.SAFLEX(model, how="lookahead")(x, torch.zeros(len(x), dtype=torch.int64), loss, True)
+        assert kernels.fp32_precision == held
+    finally:
+        kernels.fp32_precision = before
+    assert torch.equal(found, expected)
 
 
 def test_look_ahead_takes_the_optimisers_own_finite_step():

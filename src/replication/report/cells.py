@@ -82,6 +82,7 @@ class Provenance(BaseModel):
     cpus: int | None = None
     versions: dict[str, str] = {}
     revision: str | None = None
+    code: str | None = None
     date: str | float | None = None
 
 

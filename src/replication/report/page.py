@@ -141,6 +141,7 @@ def _provenance(cells: Cells) -> dict[str, Any]:
             for origin in recorded.values()
         ),
         "revisions": _distinct(origin.revision for origin in recorded.values()),
+        "codes": _distinct((origin.code or "not recorded")[:12] for origin in recorded.values()),
         "dates": _span(str(origin.date)[:10] for origin in recorded.values() if origin.date),
         "versions": _distinct(f"{name} {version}" for name, version in versions),
         "times": [

@@ -110,10 +110,14 @@ def _provenance(device, seconds: float) -> dict:
 
 
 def _revision() -> str:
-    """The commit, with "+changes" where the working tree differs; "unknown" without git."""
+    """The commit, with "+changes" where `src` differs from it; "unknown" without git."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout
+
     try:
-        git = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=40"]
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        changed = git("status", "--porcelain", "--", "src")
+        return git("rev-parse", "HEAD").strip() + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("SAFLEX_REVISION", "unknown")
 

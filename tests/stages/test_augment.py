@@ -36,7 +36,7 @@ def store(monkeypatch, upstream, out):
     command = ["augment", "--dataset", "digits", "--upstream", upstream, "--out", out]
     monkeypatch.setattr(sys, "argv", command)
     augment.main()
-    return {path.stem: np.load(path) for path in Path(out).iterdir()}
+    return {path.stem: np.load(path) for path in Path(out).glob("*.npy")}
 
 
 @pytest.mark.parametrize("upstream", ["randaugment", "mixup", "crop", "boxes", "trivialaugment"])

@@ -1,6 +1,8 @@
 """A cell's data: the refiner's part of the validation split, and nothing else is touched."""
 
 import shutil
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import yaml
 
 import replication.data
 from replication.settings import expected_cells, load
+from replication.stages import augment
 from replication.training.cell import Cell
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +63,27 @@ def test_how_many_seeds_run_at_once_is_no_part_of_the_identity(cells, tmp_path, 
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     again = Cell.of(load(tmp_path / "params.yaml"), cell.cell, tmp_path)
     assert (again.checkpoints.folder == cell.checkpoints.folder) == same
+
+
+def test_views_of_other_settings_or_data_are_refused(cells, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cell = cells["paper"]
+    command = ["augment", "--dataset", "digits", "--upstream", "randaugment", "--out"]
+    with pytest.raises(ValueError, match="no stored views of these settings and data"):
+        cell.train(0, lambda: None)
+    monkeypatch.setattr(sys, "argv", [*command, "data/views/quick-digits-randaugment"])
+    augment.main()
+    assert cell._stored() == Path("data/views/quick-digits-randaugment")
+    for changed in ({"files": {}}, {"everything": settings_of(tmp_path, magnitude=3)}):
+        with pytest.raises(ValueError, match="dvc repro"):
+            replace(cell, **changed)._stored()
+
+
+def settings_of(folder, **randaugment):
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["upstreams"]["randaugment"] |= randaugment
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return load(folder / "params.yaml")
 
 
 def test_other_views_never_resume_from_these_checkpoints(cells, tmp_path):

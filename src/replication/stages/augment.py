@@ -2,10 +2,10 @@
 
 For train and validation split each: `<split>_inputs.npy` (V, n, C, H, W) uint8 and
 `<split>_labels.npy` (V, n, K) float32, where view v of sample i is its v-th augmentation, and for
-upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the image that is left.
-An upstream that looks at the network is drawn in each training step, as all are where the profile
-has 0 views: its folder holds what it is drawn with alone, settings and a hash of the code, so that
-a change of either trains anew.
+upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the image that is left;
+`views.json` says what they were made from. An upstream that looks at the network is drawn in each
+training step, as all are where the profile has 0 views: its folder holds what it is drawn with
+alone, settings and a hash of the code, so that a change of either trains anew.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from replication import settings
-from replication.stages.files import hash_of, write_json
+from replication.stages.files import checksums, hash_of, write_json
 
 CHUNK = 512
 
@@ -37,12 +37,14 @@ def main() -> None:
 
     torch.set_num_threads(1)  # small operations; more threads cost more than they bring
     run = everything.run
-    dataset = data.load(arguments.dataset, everything.datasets[arguments.dataset], run.folder, 0)
-    wanted = everything.upstreams[arguments.upstream].model_dump()
+    source = everything.datasets[arguments.dataset]
+    dataset = data.load(arguments.dataset, source, run.folder, 0)
+    wanted = everything.upstreams[arguments.upstream].model_dump(mode="json")
     if not upstream.stored(wanted["kind"], run.images.views):
         code = hash_of(Path(upstream.__file__).parent.glob("*.py"))
         return write_json(arguments.out / "upstream.json", wanted | {"code": code})
-    augment = upstream.build(wanted.pop("kind"), dataset.classes, **wanted)
+    options = dict(wanted)
+    augment = upstream.build(options.pop("kind"), dataset.classes, **options)
 
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".views-", dir=arguments.out.parent))
@@ -75,6 +77,12 @@ def main() -> None:
             targets.flush()
             if crops:
                 visible.flush()
+        origin = {
+            "dataset": source.model_dump(mode="json"),
+            "upstream": wanted,
+            "files": checksums(Path(run.folder) / arguments.dataset),
+        }
+        write_json(folder / "views.json", origin)
         shutil.rmtree(arguments.out, ignore_errors=True)
         folder.chmod(0o755)
         folder.rename(arguments.out)

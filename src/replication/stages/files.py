@@ -51,6 +51,15 @@ def write_json(path: Path | str, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def checksums(folder: Path) -> dict[str, str]:
+    """MD5 of each file of a folder, by its name."""
+    return {
+        path.name: hashlib.md5(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+
+
 def hash_of(paths: Iterable[Path]) -> str:
     """SHA-256 of the contents of files, in the order of their paths."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()

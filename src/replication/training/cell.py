@@ -1,6 +1,6 @@
 """A cell of the grid: its settings and data on the way in, its result file on the way out."""
 
-import hashlib
+import json
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from replication import data, settings, upstream
-from replication.stages.files import hash_of
+from replication.stages.files import checksums, hash_of
 from replication.training import supervised, trees
 from replication.training.checkpoints import Checkpoints
 from replication.training.storage import Joined, hold, mapped
@@ -32,9 +32,7 @@ class Cell:
 
     @classmethod
     def of(cls, everything: settings.Settings, cell: dict[str, str], root: Path) -> "Cell":
-        work = cls(
-            cell, everything, None, _checksums(Path(everything.run.folder) / cell["dataset"])
-        )
+        work = cls(cell, everything, None, checksums(Path(everything.run.folder) / cell["dataset"]))
         recipe = work.settings()
         del recipe["training"]["jobs"]  # how many seeds run at once changes no figure
         identity = {"cell": cell, "settings": recipe, "files": work.files, "code": code()}
@@ -95,8 +93,7 @@ class Cell:
             options = parts["upstream"].model_dump()
             kind = options.pop("kind")
             if upstream.stored(kind, self.grid.views):
-                key = "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
-                views = _views(VIEWS / key, splits, held)
+                views = _views(self._stored(), splits, held)
             else:
                 drawn = upstream.build(kind, dataset.classes, **options)
         task = Task(
@@ -112,6 +109,17 @@ class Cell:
             prepare=prepare_of(self.cell["family"]),
         )
         return supervised.train(task, seed, self.checkpoints, tick)
+
+    def _stored(self) -> Path:
+        """The folder of the stored views; ValueError if they are of other settings or data."""
+        folder = VIEWS / "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
+        origin, recipe = folder / "views.json", self.settings()
+        wanted = {part: recipe[part] for part in ("dataset", "upstream")} | {"files": self.files}
+        if not origin.exists() or json.loads(origin.read_text()) != wanted:
+            raise ValueError(
+                f"{folder}: no stored views of these settings and data; `dvc repro` makes them"
+            )
+        return folder
 
     def result(self, seeds: list[dict]) -> dict:
         """The cell's result file."""
@@ -169,14 +177,6 @@ def device_of(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise SystemExit("training.device: cuda is set but no GPU is there; set it to auto or cpu")
     return torch.device(wanted)
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    return {
-        path.name: hashlib.md5(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
 
 
 def code() -> str:

@@ -80,20 +80,20 @@ def glance(rows: pd.DataFrame) -> Figure:
             for setting in settings_of(part)
         ]
         groups.append((f"{dataset}, {model}", lines))
-    figure, axes, lines = _lines(groups, extra=1.5, width=6.4)
+    figure, axes, lines = _lines(groups, extra=1.5, width=6.4, pitch=0.28)
     with style():
         _points_axis(axes)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, line in lines:
             readings = [row for row in line if row["refiner"] not in MARKS]
             readings.sort(key=lambda row: rank("refiner", row["refiner"]))
-            for row, shift in zip(readings, np.linspace(-0.35, 0.1, len(readings)), strict=True):
+            for row, shift in zip(readings, np.linspace(-0.24, 0.06, len(readings)), strict=True):
                 _point(axes, y + shift, row, "difference", "difference_low", "difference_high")
             for row in line:
                 if row["refiner"] in MARKS:
                     marker, colour = MARKS[row["refiner"]]
                     look = {"color": colour, "mfc": "none", "ms": 4.5, "zorder": 4}
-                    axes.plot(row["difference"], y + 0.3, marker, **look)
+                    axes.plot(row["difference"], y + 0.24, marker, **look)
         names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
         handles = [
             _mark(MARKS[name][0], refiner_label(name), hollow=True, colour=MARKS[name][1])
@@ -155,14 +155,14 @@ def scores(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _lines(groups, extra: float, width: float = WIDTH) -> tuple[Figure, Axes, list]:
+def _lines(groups, extra: float, width=WIDTH, pitch=0.205) -> tuple[Figure, Axes, list]:
     """An empty figure with labelled lines under headings, and the lines: (y, what is on it).
 
-    groups: (heading, [(label, what is on the line)]).
+    groups: (heading, [(label, what is on the line)]). extra, width, pitch: inches.
     """
     count = sum(len(group) + 1.5 for _, group in groups)
     with style():
-        figure = Figure(figsize=(width, 0.205 * count + extra), layout="constrained")
+        figure = Figure(figsize=(width, pitch * count + extra), layout="constrained")
         axes = figure.add_subplot()
         place = blended_transform_factory(figure.transFigure, axes.transData)
         lines, y = [], 0.0

@@ -274,7 +274,7 @@ def _clean_text(alone: dict | None) -> str:
     if alone is None or np.isnan(alone["against_clean_n"]):
         return NOT_RUN
     ends = {"": "", "_low": "_high", "_high": "_low"}
-    gain = {f"clean{end}": -alone[f"against_clean{other}"] for end, other in ends.items()}
+    gain = {f"clean{end}": 0.0 - alone[f"against_clean{other}"] for end, other in ends.items()}
     return gain_text(gain | {"clean_n": alone["against_clean_n"]}, "clean", brief=True)
 
 

@@ -130,7 +130,8 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
         read = next((cells[r] for r in readings if r in cells), None)
         paper = read and paper_difference(read["table"], {key: read[key] for key in KEYS})
         alone = score_text(cells[BASELINE], paper=False) if BASELINE in cells else ""
-        texts = [alone, str(paper or ""), _clean_text(cells.get(BASELINE))]
+        clean = gain_text(cells[BASELINE], "clean", brief=True) if BASELINE in cells else ""
+        texts = [alone, str(paper or ""), clean]
         for refiner in columns:
             row = cells.get(refiner)
             said = row["verdict"] if row and role(refiner) == "reading" else None
@@ -267,15 +268,6 @@ def gain_text(row: dict, prefix: str, brief: bool = False) -> str:
     return signed(gain) + (
         f" ± {high - gain:.2f}" if brief else f" [{signed(low)}, {signed(high)}]"
     )
-
-
-def _clean_text(alone: dict | None) -> str:
-    """What training on clean samples alone has over the upstream alone."""
-    if alone is None or np.isnan(alone["against_clean_n"]):
-        return NOT_RUN
-    ends = {"": "", "_low": "_high", "_high": "_low"}
-    gain = {f"clean{end}": 0.0 - alone[f"against_clean{other}"] for end, other in ends.items()}
-    return gain_text(gain | {"clean_n": alone["against_clean_n"]}, "clean", brief=True)
 
 
 def _heading(setting: tuple[str, ...], alone: pd.DataFrame) -> str:

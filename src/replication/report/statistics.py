@@ -100,8 +100,8 @@ def analyse(cells: Cells) -> pd.DataFrame:
 
     KEYS, run, metric, role; n, mean, sd, low, high; the paired difference to the upstream alone
     under difference, difference_n, difference_sd, difference_low, difference_high, and likewise, to
-    the controls that imitate a reading, against_permuted and against_smoothing, and to training
-    on clean samples alone, against_clean; verdict, for readings of SAFLEX only.
+    the controls that imitate a reading, against_permuted and against_smoothing; what training on
+    clean samples alone has over the cell, clean; verdict, for readings of SAFLEX only.
     """
     scores = headline(cells)
     table = cells.grid.assign(role=cells.grid["refiner"].map(role))
@@ -116,13 +116,19 @@ def analyse(cells: Cells) -> pd.DataFrame:
         table = table.merge(_named(gains, prefix), "left", on=KEYS)
     clean = scores[(scores["upstream"] == "none") & (scores["refiner"] == BASELINE)]
     augmented = scores[scores["upstream"] != "none"]
-    gains = paired(augmented, clean, ["family", "dataset", "model"])
-    table = table.merge(_named(gains, "against_clean"), "left", on=KEYS)
+    gains = _reversed(paired(augmented, clean, ["family", "dataset", "model"]))
+    table = table.merge(_named(gains, "clean"), "left", on=KEYS)
     return table.assign(verdict=[_judge(row) for row in table.to_dict("records")])
 
 
 def _named(gains: pd.DataFrame, prefix: str) -> pd.DataFrame:
     return gains.rename(columns={c: prefix if c == "mean" else f"{prefix}_{c}" for c in gains})
+
+
+def _reversed(gains: pd.DataFrame) -> pd.DataFrame:
+    """Of the reference minus the scores, what `paired` says of the scores minus the reference."""
+    ends = gains[["mean", "low", "high"]].rename(columns={"low": "high", "high": "low"})
+    return gains.assign(**(0.0 - ends))  # 0.0, so that no difference is not called -0.0
 
 
 def _judge(row: dict) -> str | None:
@@ -139,8 +145,8 @@ def headroom(cells: Cells) -> pd.DataFrame:
     """How much there is to gain, one row per SETTING with an upstream.
 
     The best, by its mean, of training on clean samples alone, on clean train + validation samples,
-    and of the upstream on train + validation, minus the upstream alone: `best` says which, then n,
-    mean, sd, low, high. Settings in which nothing can be compared are absent.
+    and of the upstream on train + validation, minus the upstream alone: `best` says which, then
+    mean, low, high. Settings in which nothing can be compared are absent.
     """
     scores = headline(cells)
     upstream = scores[(scores["upstream"] != "none") & (scores["refiner"] == BASELINE)]
@@ -151,9 +157,9 @@ def headroom(cells: Cells) -> pd.DataFrame:
         "upstream on train + validation": (scores, "train-validation", SETTING),
     }
     found = [
-        (-paired(upstream, frame[frame["refiner"] == refiner], on)[["mean", "low", "high"]])
-        .rename(columns={"low": "high", "high": "low"})
-        .assign(best=name)
+        _reversed(paired(upstream, frame[frame["refiner"] == refiner], on))[
+            ["mean", "low", "high"]
+        ].assign(best=name)
         for name, (frame, refiner, on) in candidates.items()
     ]
     table = pd.concat(found).reset_index()

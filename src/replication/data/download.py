@@ -1,6 +1,5 @@
 """Fetching one data file: the mirror first, then its publisher; checksum verified; atomic."""
 
-import hashlib
 import http.client
 import os
 import shutil
@@ -11,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from replication.data.sources import Source
-from replication.stages.files import replacing
+from replication.stages.files import md5, replacing
 
 MIRROR = "SAFLEX_DATA_MIRROR"
 TIMEOUT = 60
@@ -40,7 +39,7 @@ def fetch(source: Source, folder: Path) -> Path:
                 _copy(origin, temporary)
                 if not _matches(temporary, source):
                     raise ValueError(
-                        f"its md5 is {_md5(temporary)}, not the published {source.md5}: "
+                        f"its md5 is {md5(temporary)}, not the published {source.md5}: "
                         "a truncated copy or another version"
                     )
                 if _is_page(temporary):
@@ -84,14 +83,9 @@ def _copy(origin: str, path: Path) -> None:
 
 
 def _matches(path: Path, source: Source) -> bool:
-    return source.md5 is None or _md5(path) == source.md5
+    return source.md5 is None or md5(path) == source.md5
 
 
 def _is_page(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(64).lstrip().startswith(b"<")
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()

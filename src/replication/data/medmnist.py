@@ -1,13 +1,12 @@
 """MedMNIST's 2D sets with one label per image (Yang et al. 2023), read from their .npz files."""
 
-import hashlib
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from replication.data.dataset import Dataset, Split
-from replication.stages.files import replacing
+from replication.stages.files import md5, replacing
 
 SIDE = 28
 
@@ -21,9 +20,7 @@ def medmnist(name: str, folder: Path) -> Dataset:
     another size or several labels per image.
     """
     path = folder / f"{name}.npz"
-    with path.open("rb") as file:
-        checksum = hashlib.file_digest(file, "md5").hexdigest()
-    unpacked = folder.parent / ".unpacked" / f"{name}-{checksum[:16]}"
+    unpacked = folder.parent / ".unpacked" / f"{name}-{md5(path)[:16]}"
     try:
         with np.load(path, allow_pickle=False) as file:
             splits = [_split(path, file, part, unpacked) for part in ("train", "val", "test")]

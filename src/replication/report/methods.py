@@ -39,6 +39,8 @@ UPSTREAMS = {
     "cutmix-images": "CutMix",
     "crop": "Crop",
     "lp-a3": "LP-A3",
+    "mislabelled30": "RandAugment, 30 % wrong labels",
+    "mislabelled60": "RandAugment, 60 % wrong labels",
 }
 BATCHES = {
     "clean": "clean only",

@@ -60,6 +60,15 @@ class LPA3(Strict):
     penalty: Positive
 
 
+class Mislabelled(Strict):
+    """RandAugment with a share of wrong labels: a positive control."""
+
+    kind: Literal["mislabelled"]
+    share: Share
+    operations: Count
+    magnitude: Annotated[int, Field(ge=0, le=30)]
+
+
 class TabularCutMix(Strict):
     kind: Literal["tabular-cutmix"]
     probability: Share
@@ -69,7 +78,15 @@ class TabularCutMix(Strict):
 
 
 Upstream = Annotated[
-    Identity | RandAugment | TrivialAugment | Mixing | Crop | PaddedCrop | LPA3 | TabularCutMix,
+    Identity
+    | RandAugment
+    | TrivialAugment
+    | Mixing
+    | Crop
+    | PaddedCrop
+    | LPA3
+    | Mislabelled
+    | TabularCutMix,
     Field(discriminator="kind"),
 ]
 

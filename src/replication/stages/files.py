@@ -51,13 +51,14 @@ def write_json(path: Path | str, content: object) -> None:
     write_text(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def checksums(folder: Path) -> dict[str, str]:
     """MD5 of each file of a folder, by its name."""
-    return {
-        path.name: hashlib.md5(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
+    return {path.name: md5(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def hash_of(paths: Iterable[Path]) -> str:

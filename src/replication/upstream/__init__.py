@@ -19,6 +19,7 @@ UPSTREAMS = {
     "crop": "crop.Crop",
     "padded-crop": "crop.PaddedCrop",
     "lp-a3": "adversarial.LPA3",
+    "mislabelled": "mislabelled.Mislabelled",
     "tabular-cutmix": "cutmix_tabular.TabularCutMix",
 }
 ADVERSARIAL = ("lp-a3",)

@@ -212,13 +212,18 @@ def test_diagnostics_are_means_over_seeds(tmp_path):
 
 def test_diagnostics_that_are_not_measured_are_blank(tmp_path):
     cells = [name(*SETTING, refiner) for refiner in ("calibrated", "paper", "soft-augmentation")]
-    for cell, (pi, reliability) in zip(cells, [(0.3, 0.4), (0.3, 1.0), (0.0, 1.0)], strict=True):
+    of_pi, of_labels = ["mean_abs_pi", "agreement", "reliability"], ["other", "other_weight"]
+    measured = [(0.3, 0.4, 0.2, 0.0), (0.3, 1.0, 0.0, 0.0), (0.0, 1.0, 0.2, 0.2)]
+    for cell, (pi, reliability, *others) in zip(cells, measured, strict=True):
         done = {"mean_abs_pi": pi, "agreement": 0.2, "reliability": reliability}
+        done |= dict(zip(of_labels, others, strict=True))
         write(tmp_path, content(cell, [70, 71], **done))
     blank = diagnostics(read_cells(tmp_path, cells)).set_index("refiner").isna()
     assert not blank.loc["calibrated"].any()
-    assert blank.loc["paper", ["mean_abs_pi", "agreement", "reliability"]].tolist() == [0, 0, 1]
-    assert blank.loc["soft-augmentation", ["mean_abs_pi", "agreement", "reliability"]].all()
+    assert blank.loc["paper", of_pi].tolist() == [False, False, True]
+    assert blank.loc["paper", of_labels].all()
+    assert blank.loc["soft-augmentation", of_pi].all()
+    assert not blank.loc["soft-augmentation", of_labels].any()
 
 
 def test_nothing_run(tmp_path):

@@ -397,3 +397,17 @@ def test_training_goes_on_where_every_weight_is_zero(tmp_path, monkeypatch):
     trained(tmp_path / "clean", clean=True)
     (model, start) = seen[-1]
     assert not any(map(torch.equal, model.parameters(), start))
+
+
+def test_diagnostics_say_what_weight_wrongly_labelled_samples_have():
+    """Samples 2 and 4 came with another class's label; the second step has no weights at all."""
+    y = torch.tensor([0, 1, 1, 0])
+    y_aug = torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 1]), 2).float()
+    diagnostics = supervised.Diagnostics()
+    for weights in ([0.5, 0.1, 0.2, 0.2], [0.0] * 4):
+        weights = torch.tensor(weights)
+        refined = Refined(weights, y_aug, torch.zeros(4, 2), torch.zeros(4, 2), torch.ones(()))
+        diagnostics.add(refined, y_aug, y)
+    means = diagnostics.means()
+    assert means["other"] == pytest.approx(0.5)
+    assert means["other_weight"] == pytest.approx((0.3 + 0.0) / 2)

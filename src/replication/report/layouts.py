@@ -158,6 +158,7 @@ def glance_grid(frame: pd.DataFrame) -> Grid:
 def diagnostics_grid(diagnostics: pd.DataFrame) -> Grid:
     """What the refiner did to the augmented samples, mean over seeds."""
     shares = {"kept": "Kept, %", "relabelled": "Relabelled, %", "agreement": "Agreement, %"}
+    shares |= {"other": "Of another class, %", "other_weight": "Weight on these, %"}
     sizes = {"mean_abs_pi": "Mean |Π|", "reliability": "Reliability", "entropy": "Entropy"}
     present = {k: v for k, v in (shares | sizes).items() if k in diagnostics}
     groups: dict[str, list] = {}
@@ -178,7 +179,9 @@ def diagnostics_grid(diagnostics: pd.DataFrame) -> Grid:
             "share of ones. Relabelled: the largest entry of the soft label is another class than "
             "the upstream's. Agreement: the class with the "
             "largest inner product is the upstream's. Reliability: correlation of the scores from "
-            "two halves of the validation batch. Entropy: of the soft labels, in nats."
+            "two halves of the validation batch. Entropy: of the soft labels, in nats. Of another "
+            "class: the upstream's label is not the class of the image or row it came from, "
+            "wrongly or because another one was mixed in."
             if groups
             else "Not run: no cell has recorded diagnostics. Run `dvc repro`."
         ],

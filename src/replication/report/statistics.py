@@ -170,8 +170,9 @@ def headroom(cells: Cells) -> pd.DataFrame:
 def diagnostics(cells: Cells) -> pd.DataFrame:
     """Means over seeds of what the refiner did: KEYS, then a column per diagnostic.
 
-    NaN where there is nothing to measure: the reliability of readings that do not shrink by it, and
-    what is said of inner products where none are taken.
+    NaN where there is nothing to measure: the reliability of readings that do not shrink by it,
+    what is said of inner products where none are taken, and of samples whose upstream label is of
+    another class where there are none.
     """
     scores = cells.scores[cells.scores["metric"].str.startswith("refiner.")]
     if scores.empty:
@@ -180,10 +181,11 @@ def diagnostics(cells: Cells) -> pd.DataFrame:
     means = scores.groupby([*KEYS, "metric"], sort=False)["value"].mean()
     table = means.unstack("metric").reset_index().rename_axis(columns=None)
     taken = table.get("mean_abs_pi", 1) != 0
-    shrunk = table.get("reliability", 1) != 1
-    for name, measured in (("mean_abs_pi", taken), ("agreement", taken), ("reliability", shrunk)):
-        if name in table:
-            table[name] = table[name].where(measured)
+    measured = {"mean_abs_pi": taken, "agreement": taken}
+    measured["reliability"] = table.get("reliability", 1) != 1
+    measured |= dict.fromkeys(("other", "other_weight"), table.get("other", 0) != 0)
+    for name in measured.keys() & table.columns:
+        table[name] = table[name].where(measured[name])
     return table
 
 

@@ -124,7 +124,7 @@ def train(task: Task, seed: int, checkpoints: Checkpoints, tick: Callable[[], No
             optimizer.step()
             total += loss.detach()
             if task.refiner.kind != "none":
-                diagnostics.add(refined, batch.y_aug)
+                diagnostics.add(refined, batch.y_aug, batch.y)
         schedule.step()
         if not torch.isfinite(total):
             raise FloatingPointError(
@@ -274,8 +274,10 @@ class Diagnostics:
     def __init__(self):
         self.sums: dict[str, Tensor] = {}
 
-    def add(self, refined: Refined, y_aug: Tensor) -> None:
+    def add(self, refined: Refined, y_aug: Tensor, y: Tensor) -> None:
+        """y (B,) int64: the classes of the samples that were augmented."""
         weights, labels, pi = refined.weights, refined.labels, refined.inner_products
+        other = (y_aug.argmax(1) != y).float()
         step = {
             "kept": weights.sum().square()
             / (len(weights) * weights.square().sum()).clamp_min(1e-30),
@@ -284,6 +286,8 @@ class Diagnostics:
             "mean_abs_pi": pi.abs().mean(),
             "reliability": refined.reliability,
             "entropy": entropy(labels).mean(),
+            "other": other.mean(),
+            "other_weight": (weights * other).sum(),
             "steps": torch.ones((), device=pi.device),
         }
         for name, value in step.items():

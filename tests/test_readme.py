@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -50,6 +51,7 @@ def test_every_refiner_it_explains_is_in_the_grid():
         assert f"| `{name}` |" in TEXT, name
 
 
-def test_the_results_of_small_are_the_committed_ones():
-    written = (ROOT / "results/small/tables/readme.md").read_text().strip()
+@pytest.mark.parametrize("profile", ["small", "planted"])
+def test_the_results_it_shows_are_the_committed_ones(profile):
+    written = (ROOT / "results" / profile / "tables/readme.md").read_text().strip()
     assert written.replace("### ", "#### ") in TEXT

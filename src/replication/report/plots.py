@@ -26,7 +26,12 @@ from replication.report.statistics import settings_of
 WIDTH = 4.3
 LINEAR = 15
 """Differences larger than this many points are drawn on a symmetric log scale."""
-COLOURS = {"paper": ORANGE, "calibrated": BLUE, "soft-augmentation": PURPLE}
+COLOURS = {
+    "paper": ORANGE,
+    "calibrated": BLUE,
+    "paper-literal": PURPLE,
+    "soft-augmentation": PURPLE,
+}
 MARKS = {
     "train-validation": ("D", MUTED),
     "permuted": ("s", MUTED),

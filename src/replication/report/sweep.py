@@ -91,7 +91,9 @@ def sweep_figure(swept: pd.DataFrame) -> Figure:
                 axes.set_xlabel(title)
                 axes.label_outer()
             _, _, model, upstream, batch = setting
-            by_size.set_title(f"{model}: {setting_label(upstream, batch)}", loc="left", color=MUTED)
+            named = f"{model}: " if swept["model"].nunique() > 1 else ""
+            heading = f"{named}{setting_label(upstream, batch)}"
+            by_size.set_title(heading, loc="left", color=MUTED).set_in_layout(False)
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

@@ -15,7 +15,7 @@ TEXT = (ROOT / "params.yaml").read_text()
 
 
 def test_every_profile_is_valid_and_its_cells_have_distinct_names():
-    for profile in ("quick", "small", "sweep", "planted", "full"):
+    for profile in ("quick", "small", "sweep", "planted", "planted-medical", "full"):
         settings = load(ROOT / "params.yaml", profile)
         names = [(method_name(c), c["batch"]) for c in expected_cells(settings)]
         assert settings.run.name == profile

@@ -12,7 +12,7 @@ repro: .venv/installed
 
 test: .venv/installed
 	@echo "tests: 4 to 8 minutes on two cores"
-	pytest -n 2
+	OMP_NUM_THREADS=1 pytest -n 2
 
 lab: .venv/installed
 	jupyter lab notebooks

@@ -247,4 +247,4 @@ def test_adversarial_upstreams_are_the_ones_that_can_be_bound_to_a_network():
 
 
 def _needed(name):
-    return {"probability": 0.5} if name == "tabular-cutmix" else {}
+    return {"tabular-cutmix": {"probability": 0.5}, "mislabelled": {"share": 0.5}}.get(name, {})

@@ -187,20 +187,20 @@ def _lines(groups, extra: float, width=WIDTH, pitch=0.205) -> tuple[Figure, Axes
 
 
 def _groups(rows: pd.DataFrame) -> list[tuple[str, list[tuple[str, dict]]]]:
-    several = rows["model"].nunique() > 1
     groups = []
     for setting in settings_of(rows):
-        _, _, model, upstream, batch = setting
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)].to_dict("records")
         group.sort(key=lambda row: rank("refiner", row["refiner"]))
-        heading = setting_label(upstream, batch)
-        groups.append(
-            (
-                f"{model}: {heading}" if several else heading,
-                [(refiner_label(row["refiner"]), row) for row in group],
-            )
-        )
+        lines = [(refiner_label(row["refiner"]), row) for row in group]
+        groups.append((heading_of(setting, rows), lines))
     return groups
+
+
+def heading_of(setting: tuple[str, ...], rows: pd.DataFrame) -> str:
+    """A SETTING of `rows` in words, with its model where they have several."""
+    _, _, model, upstream, batch = setting
+    label = setting_label(upstream, batch)
+    return f"{model}: {label}" if rows["model"].nunique() > 1 else label
 
 
 def _point(axes: Axes, y: float, row: dict, mean: str, low: str, high: str) -> None:

@@ -180,12 +180,17 @@ def diagnostics(cells: Cells) -> pd.DataFrame:
     scores = scores.assign(metric=scores["metric"].str.removeprefix("refiner."))
     means = scores.groupby([*KEYS, "metric"], sort=False)["value"].mean()
     table = means.unstack("metric").reset_index().rename_axis(columns=None)
-    taken = table.get("mean_abs_pi", 1) != 0
-    measured = {"mean_abs_pi": taken, "agreement": taken}
-    measured["reliability"] = table.get("reliability", 1) != 1
-    measured |= dict.fromkeys(("other", "other_weight"), table.get("other", 0) != 0)
-    for name in measured.keys() & table.columns:
-        table[name] = table[name].where(measured[name])
+    taken, others = table.get("mean_abs_pi", 1) != 0, table.get("other", 0) != 0
+    measured = {
+        "mean_abs_pi": taken,
+        "agreement": taken,
+        "reliability": table.get("reliability", 1) != 1,
+        "other": others,
+        "other_weight": others,
+    }
+    for name, rows in measured.items():
+        if name in table:
+            table[name] = table[name].where(rows)
     return table
 
 

@@ -11,7 +11,7 @@ from replication.report.drawing import GREEN, INK, MUTED, style
 from replication.report.grid import Grid, Group
 from replication.report.layouts import gain_text, score_text
 from replication.report.methods import refiner_label, setting_label
-from replication.report.plots import COLOURS
+from replication.report.plots import COLOURS, heading_of
 from replication.report.statistics import settings_of
 from replication.report.tables import Table
 
@@ -90,10 +90,9 @@ def sweep_figure(swept: pd.DataFrame) -> Figure:
                     axes.errorbar(x, y, errors, marker="o", ms=4, **look)
                 axes.set_xlabel(title)
                 axes.label_outer()
-            _, _, model, upstream, batch = setting
-            named = f"{model}: " if swept["model"].nunique() > 1 else ""
-            heading = f"{named}{setting_label(upstream, batch)}"
-            by_size.set_title(heading, loc="left", color=MUTED).set_in_layout(False)
+            by_size.set_title(heading_of(setting, swept), loc="left", color=MUTED).set_in_layout(
+                False
+            )
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

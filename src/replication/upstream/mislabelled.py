@@ -1,7 +1,7 @@
 """A positive control: augmentation that is known to be harmful, in samples that are known.
 
 RandAugment, after which a share of the samples carry another class's label. What is to be gained is
-then planted, and a refiner that learns anything from the validation set must find some of it.
+then planted, and the weight that a refiner leaves on these samples says whether it found them.
 """
 
 import torch

@@ -1,14 +1,39 @@
-# make repro: environment, then every table and figure of the active profile.  make test: the tests.
+# make repro                 environment, then every table and figure of the active profile
+# make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
+# make profile NAME=small    make another profile the active one
+# make test | lint | lab     the tests, the linter, the notebooks
 PYTHON ?= python3
 BIN := .venv/bin
+LOCK := requirements$(if $(CPU),-cpu).lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lab lint
+ifdef CPU  # where pip finds PyTorch's CPU builds, besides its index
+PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
+export PIP_EXTRA_INDEX_URL
+endif
+
+.PHONY: repro total profile test lab lint
 .DEFAULT_GOAL := repro
 
-repro: .venv/installed
+repro: total .venv/installed
 	@python -m replication.stages.estimate --unmeasured
 	dvc repro
+
+total:
+	@profile=$$(sed -n 's,^ *- profiles/\([A-Za-z0-9._-]*\)\.yaml.*,\1,p' dvc.yaml | head -n 1); \
+	minutes=$$(sed -n 's/^minutes: *\([0-9]*\).*/\1/p' "profiles/$$profile.yaml"); \
+	setup=$(if $(wildcard .venv/installed),0,5); \
+	if [ -n "$$minutes" ]; then \
+	  echo "total: about $$((setup + minutes)) minutes on two cores ($$setup for the environment," \
+	    "$$minutes for profile $$profile); less where something is done already"; \
+	else \
+	  echo "total: nobody measured profile $$profile; with the environment there, it is estimated"; \
+	fi
+
+profile: export NAME := $(NAME)
+profile: .venv/installed
+	@test -n "$$NAME" || { echo "which? make profile NAME=..., of" profiles/*.yaml; exit 2; }
+	@python -m replication.settings "$$NAME"
 
 test: .venv/installed
 	@echo "tests: 4 to 8 minutes on two cores"
@@ -20,10 +45,10 @@ lab: .venv/installed
 lint: .venv/installed
 	ruff check . && ruff format --check .
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
-	@echo "environment: .venv, about 6 GB, 3 to 5 minutes"
+	@echo "environment: .venv, about $(if $(CPU),2,6) GB, 3 to 5 minutes"
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

@@ -4,8 +4,8 @@
 
 The baseline is one step of plain training: a clean and an augmented batch of B images, 3x28x28, as
 two forward passes, cross-entropy, backward, Adam. `look-ahead`, `exact` and `head` add SAFLEX with
-its gradient on a validation batch of B/4, riding on the training pass. The networks are ResNet-18,
-34 and 50 with the 3x3 stem and 8 to 64 channels in it.
+its gradient on a validation batch of B/4, given the logits of the training pass. The networks are
+ResNet-18, 34 and 50 with the 3x3 stem and 8 to 64 channels in it.
 
 Time: rounds of all networks and variants in turn, every second one backwards, each with a fresh
 network, a step that is not counted and `--steps` that are; medians over rounds of the step time and
@@ -28,15 +28,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import saflex
-from replication.models.resnet import ResNet
+from replication.files import write_text
+from replication.models.images.resnet import ResNet
 from replication.report.drawing import save, style
-from replication.stages.files import write_text
+from replication.settings import models
 
-CLASSES = 10
+CLASSES, RATE = 10, 1e-3
 DEPTHS = {
-    "ResNet-18": {"blocks": (2, 2, 2, 2)},
-    "ResNet-34": {"blocks": (3, 4, 6, 3)},
-    "ResNet-50": {"blocks": (3, 4, 6, 3), "bottleneck": True},
+    "ResNet-18": {"blocks": [2, 2, 2, 2]},
+    "ResNet-34": {"blocks": [3, 4, 6, 3]},
+    "ResNet-50": {"blocks": [3, 4, 6, 3], "bottleneck": True},
 }
 LOOKS = {"ResNet-18": "-o", "ResNet-34": "--s", "ResNet-50": ":^"}
 VARIANTS = {
@@ -47,11 +48,16 @@ VARIANTS = {
 Step = Callable[[], None]
 
 
+def network(depth: str, width: int) -> ResNet:
+    settings = models.ResNet(kind="resnet", learning_rate=RATE, width=width, **DEPTHS[depth])
+    return ResNet(settings, 3, CLASSES)
+
+
 def make_step(depth: str, width: int, variant: str, batch: int, device: torch.device) -> Step:
     """One training step of a fresh network: plain, or with one of VARIANTS."""
     torch.manual_seed(0)
-    model = ResNet(3, CLASSES, width, **DEPTHS[depth]).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    model = network(depth, width).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
     clean, augmented, validation = (
         (
             torch.randn(n, 3, 28, 28, device=device),
@@ -59,15 +65,16 @@ def make_step(depth: str, width: int, variant: str, batch: int, device: torch.de
         )
         for n in (batch, batch, max(1, batch // 4))
     )
-    refiner = saflex.SAFLEX(model, **VARIANTS[variant]) if variant != "plain" else None
+    refine = saflex.SAFLEX(model, **VARIANTS[variant]) if variant != "plain" else None
 
     def step() -> None:
         x, y = augmented
-        if refiner is None:
-            loss = F.cross_entropy(model(x), y)
+        logits = model(x)
+        if refine is None:
+            loss = F.cross_entropy(logits, y)
         else:
-            refined = refiner(x, y, F.cross_entropy(model(validation[0]), validation[1]), ride=True)
-            loss = saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights)
+            refined = refine(x, y, val=validation, logits=logits)
+            loss = saflex.soft_cross_entropy(logits, refined.labels, refined.weights)
         loss = loss + F.cross_entropy(model(clean[0]), clean[1])
         optimizer.zero_grad()
         loss.backward()
@@ -127,7 +134,7 @@ def summary(times: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
 
 def _parameters(depth: str, width: int) -> int:
     with torch.device("meta"):
-        return sum(p.numel() for p in ResNet(3, CLASSES, width, **DEPTHS[depth]).parameters())
+        return sum(p.numel() for p in network(depth, width).parameters())
 
 
 def draw(table: pd.DataFrame) -> Figure:

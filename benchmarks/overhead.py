@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import saflex
-from replication.stages.files import write_text
+from replication.files import write_text
 
 CLASSES, RATE = 10, 1e-3
 Batches = dict[str, tuple[Tensor, Tensor]]
@@ -53,9 +53,11 @@ def mlp() -> tuple[nn.Module, tuple[int, ...]]:
 
 
 def resnet18() -> tuple[nn.Module, tuple[int, ...]]:
-    from replication.models.resnet import ResNet18
+    from replication.models.images.resnet import ResNet
+    from replication.settings.models import ResNet as Settings
 
-    return ResNet18(3, CLASSES), (3, 28, 28)
+    settings = Settings(kind="resnet", learning_rate=RATE, width=64)
+    return ResNet(settings, 3, CLASSES), (3, 28, 28)
 
 
 def vit_b_16() -> tuple[nn.Module, tuple[int, ...]]:
@@ -70,9 +72,7 @@ STEPS = {"mlp": 20, "resnet18": 1, "vit_b_16": 1}
 
 SAFLEX = {
     "exact": {},
-    "exact, last block": {"scope": "last_block"},
     "look-ahead": {"how": "lookahead"},
-    "look-ahead, last block": {"how": "lookahead", "scope": "last_block"},
     "head": {"scope": "head"},
 }
 PEERS = {"unroll": None, "torchopt": "torchopt", "betty-ml": "betty"}
@@ -104,8 +104,9 @@ def saflex_step(model, optimizer, data: Batches, **options) -> Callable[[], None
     (x, y), (x_val, y_val) = data["augmented"], data["validation"]
 
     def step():
-        refined = refiner(x, y, F.cross_entropy(model(x_val), y_val), ride=True)
-        augmented = saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights)
+        logits = model(x)
+        refined = refiner(x, y, val=(x_val, y_val), logits=logits)
+        augmented = saflex.soft_cross_entropy(logits, refined.labels, refined.weights)
         update(model, optimizer, data, augmented)
 
     return step

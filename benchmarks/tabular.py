@@ -2,7 +2,7 @@
 
     python benchmarks/tabular.py --out tabular.csv
 
-Speed: all seeds of a cell (QSAR, or breast cancer where QSAR's file cannot be had; the MLP; no
+Speed: all seeds of a cell (QSAR, or another table such as the embedded breast_cancer; the MLP; no
 augmentation, or CutMix) as `replication.stages.train` trains them, side by side in processes of one
 thread, against the loop that one would write first: TensorDataset, DataLoader, one seed after the
 other, with torch's default number of threads and with one. Network, initialisation, batches and
@@ -20,11 +20,13 @@ import argparse
 import math
 import multiprocessing
 import os
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -33,17 +35,16 @@ import torch._dynamo  # what a process's first optimiser imports
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-import replication.data
-from replication import models, settings, upstream
-from replication.data.download import DownloadError, fetch
-from replication.data.sources import sources
+from replication import data, models, settings, upstream
+from replication.cells import Cell
+from replication.files import write_text
 from replication.report.reference import OVERHEAD
-from replication.stages.files import write_text
 from replication.stages.train import train_all
-from replication.training.cell import Cell
+from replication.training.cell import SETS, Work
 from replication.training.evaluation import predict, score
-from replication.training.supervised import STREAMS
+from replication.training.problems.supervised import STREAMS
 
+PROFILE = "small"
 OURS, PLAIN, ONE_THREAD = "ours", "DataLoader loop", "DataLoader loop, one thread"
 METHODS = {"none": "clean", "cutmix": "augmented"}
 READINGS = ("none", "paper-tables", "calibrated")
@@ -64,49 +65,47 @@ class Order:
         return (part.tolist() for part in order.tensor_split(self.batches))
 
 
-def plain(cell: Cell, threads: int) -> list[float]:
+def plain(work: Work, seeds: int, threads: int) -> list[float]:
     """Test AUROC of each seed, by the plain loop."""
     torch.set_num_threads(threads)
-    return [_plain_seed(cell, seed) for seed in range(cell.seeds)]
+    return [_plain_seed(work, seed) for seed in range(seeds)]
 
 
-def _plain_seed(cell: Cell, seed: int) -> float:
-    parts, dataset = cell.parts(), cell.dataset(seed)
-    options, recipe = parts["upstream"].model_dump(), parts["training"]
-    augment = upstream.build(options.pop("kind"), dataset.classes, **options)
-    views = _stream("views", seed)
+def _plain_seed(work: Work, seed: int) -> float:
+    recipe, training, dataset = work.recipe, work.recipe.training, work.dataset(seed)
+    augment, views = upstream.build(recipe.upstream, dataset.classes), _stream("views", seed)
     torch.manual_seed(seed)
-    model = models.build(parts["model"], dataset)
+    model = models.build(recipe.model, dataset)
     optimizer = torch.optim.AdamW(
-        model.parameters(), parts["model"].learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), recipe.model.learning_rate, weight_decay=training.weight_decay
     )
     train = TensorDataset(*map(torch.from_numpy, (dataset.train.inputs, dataset.train.labels)))
-    batches = Order(len(train), recipe.batch_size, seed)
+    batches = Order(len(train), training.batch_size, seed)
     loader = DataLoader(train, batch_sampler=batches, generator=torch.Generator())
-    for _ in range(recipe.epochs):
+    for _ in range(training.epochs):
         for x, y in loader:
             x_aug, y_aug = augment(x, y, views)
             loss = F.cross_entropy(model(x_aug), y_aug)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    probabilities = predict(model, torch.from_numpy(dataset.test.inputs), torch.Tensor.float)
-    return score(probabilities, dataset.test.labels)["auroc"]
+    test = dataset.tests["test"]
+    probabilities = predict(model, torch.from_numpy(test.inputs), dataset.prepare)
+    return score(probabilities, test.labels)["auroc"]
 
 
-def ours(cell: Cell) -> list[float]:
-    """Test AUROC of each seed, by the pipeline."""
-    (seeds,) = train_all([cell], cell.cell["upstream"])
-    cell.checkpoints.discard()
-    return [seed["auroc"] for seed in seeds]
+def ours(work: Work, seeds: int) -> list[float]:
+    """Test AUROC of each seed, by the pipeline, which would find finished ones again."""
+    (found,) = train_all([work], seeds, work.workers)
+    shutil.rmtree(work.checkpoints.folder)
+    return [seed.value("test", "final", "auroc") for seed in found]
 
 
-def per_epoch(cell: Cell) -> float:
+def per_epoch(work: Work) -> float:
     """Seconds per epoch of one seed in one thread."""
     torch.set_num_threads(1)
     ticks: list[float] = []
-    cell.train(0, lambda: ticks.append(time.perf_counter()))
-    cell.checkpoints.discard()
+    work.train(0, lambda: ticks.append(time.perf_counter()))
     return (ticks[-1] - ticks[0]) / (len(ticks) - 1)
 
 
@@ -116,15 +115,17 @@ def timed(run: Callable[[], object]) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def speed(cells: dict[str, Cell], rounds: int, worker: ProcessPoolExecutor) -> list[dict]:
+def speed(
+    cells: dict[str, Work], seeds: int, rounds: int, worker: ProcessPoolExecutor
+) -> list[dict]:
     """Rows of the first table. The plain loop has a process of its own, as autograd cannot fork."""
     threads = torch.get_num_threads()
     rows = []
-    for method, cell in cells.items():
+    for method, work in cells.items():
         paths = {
-            OURS: lambda cell=cell: ours(cell),
-            PLAIN: lambda cell=cell: worker.submit(plain, cell, threads).result(),
-            ONE_THREAD: lambda cell=cell: worker.submit(plain, cell, 1).result(),
+            OURS: partial(ours, work, seeds),
+            PLAIN: lambda work=work: worker.submit(plain, work, seeds, threads).result(),
+            ONE_THREAD: lambda work=work: worker.submit(plain, work, seeds, 1).result(),
         }
         done = [{name: timed(run) for name, run in paths.items()} for _ in range(rounds + 1)][1:]
         for name in paths:
@@ -132,7 +133,7 @@ def speed(cells: dict[str, Cell], rounds: int, worker: ProcessPoolExecutor) -> l
             rows.append(
                 {
                     "measured": "speed",
-                    "dataset": cell.cell["dataset"],
+                    "dataset": work.cell.dataset,
                     "method": method,
                     "path": name,
                     "milliseconds": 1e3 * statistics.median(r[name][0] for r in done),
@@ -143,50 +144,50 @@ def speed(cells: dict[str, Cell], rounds: int, worker: ProcessPoolExecutor) -> l
     return rows
 
 
-def overhead(cells: dict[str, Cell], rounds: int, worker: ProcessPoolExecutor) -> list[dict]:
+def overhead(cells: dict[str, Work], rounds: int, worker: ProcessPoolExecutor) -> list[dict]:
     """Rows of the second table: the readings of SAFLEX, each against the upstream alone."""
     done = [
-        {name: worker.submit(per_epoch, cell).result() for name, cell in cells.items()}
+        {name: worker.submit(per_epoch, work).result() for name, work in cells.items()}
         for _ in range(rounds + 1)
     ][1:]
     alone = next(iter(cells))
     return [
         {
             "measured": "overhead",
-            "dataset": cell.cell["dataset"],
-            "method": f"cutmix, {cell.cell['batch']}",
+            "dataset": work.cell.dataset,
+            "method": f"cutmix, {work.cell.batch}",
             "path": name,
             "milliseconds": 1e3 * statistics.median(r[name] for r in done),
             "ratio": statistics.median(r[name] / r[alone] for r in done),
         }
-        for name, cell in cells.items()
+        for name, work in cells.items()
     ]
 
 
-def make_cell(
-    everything: settings.Settings, upstream: str, batch: str, refiner: str, root: Path
-) -> Cell:
-    run = everything.run
-    name = {"dataset": run.tabular.datasets[0], "model": "mlp", "upstream": upstream}
-    name = {"profile": run.name, "family": "tabular", **name, "batch": batch, "refiner": refiner}
-    return Cell.of(everything, name, root)
-
-
-def configure(seeds: int, epochs: int) -> settings.Settings:
-    """The small profile's tables on one data set and the CPU, every core with a seed."""
-    everything = settings.load(profile="small")
-    run, dataset, folder = everything.run, "qsar", everything.run.folder
-    try:
-        fetch(sources(dataset)[0], Path(folder) / dataset)
-    except DownloadError as error:
-        print(f"{error}\nbreast_cancer takes its place")
-        dataset, folder = "breast_cancer", str(Path(replication.data.__file__).parent / "embedded")
-    recipe = {"epochs": epochs, "device": "cpu", "jobs": os.cpu_count(), "threads": 1}
-    training = run.tabular.training.model_copy(update={**recipe, "select": "last"})
-    grid = {"datasets": [dataset], "seeds": seeds, "training": training}
-    tabular = run.tabular.model_copy(update=grid)
-    run = run.model_copy(update={"folder": folder, "tabular": tabular})
-    return everything.model_copy(update={"run": run})
+def make_work(
+    everything: settings.Settings,
+    args: argparse.Namespace,
+    root: Path,
+    upstream: str,
+    batch: str,
+    refiner: str,
+) -> Work:
+    """A cell of the MLP on the CPU, every core with a seed, as its profile trains it otherwise."""
+    named = {"dataset": args.dataset, "model": "mlp", "upstream": upstream, "refiner": refiner}
+    training = everything.training("tabular", args.dataset, "mlp").model_copy(
+        update={"epochs": args.epochs, "device": "cpu", "select": "last", "patience": None}
+    )
+    recipe = settings.Recipe(
+        dataset=everything.datasets[args.dataset],
+        model=everything.models["mlp"],
+        upstream=everything.upstreams[upstream],
+        refiner=everything.refiners[refiner],
+        reading=everything.reading(refiner),
+        training=training,
+        views=0,
+    )
+    cell = Cell(experiment="tabular", batch=batch, **named)
+    return Work(PROFILE, cell, recipe, root, threads=1, workers=os.cpu_count() or 1)
 
 
 def show(rows: list[dict]) -> None:
@@ -197,26 +198,26 @@ def show(rows: list[dict]) -> None:
 
 
 def main() -> None:
+    everything = settings.load(PROFILE)
+    tables = [name for name, source in everything.datasets.items() if source.takes == "tabular"]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", default="qsar", choices=tables)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="CSV file")
     args = parser.parse_args()
-    everything = configure(args.seeds, args.epochs)
+    data.obtain(args.dataset, everything.datasets[args.dataset], SETS / args.dataset)
     paper = pd.read_csv(OVERHEAD).set_index("upstream")
     print(
         f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"{everything.run.tabular.datasets[0]}, {args.seeds} seeds, {args.epochs} epochs, "
-        f"medians of {args.rounds} rounds"
+        f"{args.dataset}, {args.seeds} seeds, {args.epochs} epochs, medians of {args.rounds} rounds"
     )
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as root, ProcessPoolExecutor(1, spawn) as worker:
-
-        def cell(*method: str) -> Cell:
-            return make_cell(everything, *method, Path(root))
-
-        rows = speed({u: cell(u, b, "none") for u, b in METHODS.items()}, args.rounds, worker)
+        work = partial(make_work, everything, args, Path(root))
+        cells = {upstream: work(upstream, batch, "none") for upstream, batch in METHODS.items()}
+        rows = speed(cells, args.seeds, args.rounds, worker)
         print("\nAll seeds of a cell; ratio to ours")
         show(rows)
         print(
@@ -224,7 +225,7 @@ def main() -> None:
             f"(the paper: {1 + paper.extra_wall_clock_per_epoch_percent['cutmix'] / 100:.2f})"
         )
         for batch in ("augmented", "clean-augmented"):
-            cells = {reading: cell("cutmix", batch, reading) for reading in READINGS}
+            cells = {reading: work("cutmix", batch, reading) for reading in READINGS}
             measured = overhead(cells, args.rounds, worker)
             show(measured)
             rows += measured

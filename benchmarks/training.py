@@ -2,13 +2,13 @@
 
     python benchmarks/training.py [--out FILE.csv]
 
-Ours is `replication.training.supervised.train` without a refiner: on RandAugment views that were
-stored beforehand, drawing them in each step, in bfloat16, and a seed on each core side by side, as
-the profiles train, where images of all seeds are counted. The reference is what MedMNIST's authors
+Ours is `replication.training.loop.fit` without a refiner: on RandAugment views that were stored
+beforehand, drawing them in each step, in bfloat16, and a seed on each core side by side, as the
+profiles train, where images of all seeds are counted. The reference is what MedMNIST's authors
 wrote: a DataLoader over a Dataset that applies RandAugment(2, 9), ToTensor and Normalize(.5, .5) to
 one PIL image at a time, and a loop around it. Network, batch of 128 and Adam are the same, in
 float32 save in the row that says so; on a GPU ours runs as it does by default, in bfloat16. Images
-are PneumoniaMNIST's, from data/raw or SAFLEX_DATA_MIRROR, or random ones of their shape.
+are PneumoniaMNIST's, from data/sets or SAFLEX_DATA_MIRROR, or random ones of their shape.
 
 Counted is an epoch of `--steps` batches, after one that is not. Storing the views is not counted,
 since a profile stores them once for all its cells; drawing them is. Each side runs with the best of
@@ -39,12 +39,15 @@ from torchvision import transforms
 from replication import models, settings, upstream
 from replication.data import Dataset as Splits
 from replication.data import Split
-from replication.stages.files import write_text
-from replication.training.cell import images as prepare
+from replication.data.images import normalise
+from replication.files import write_text
+from replication.training.batches import Views
+from replication.training.cell import SETS
 from replication.training.checkpoints import Checkpoints
-from replication.training.supervised import Task, Views, train
+from replication.training.loop import fit
+from replication.training.problems.supervised import Supervised, Task
 
-FILE = "pneumoniamnist.npz"
+NAME = "pneumoniamnist"
 BATCH, CLASSES, CORES = 128, 2, os.cpu_count() or 1
 STEPS = {"resnet18-strided": 20, "resnet18-slim": 10, "resnet18": 2}
 REFERENCE, STORED, DRAWN = "reference", "ours, stored views", "ours, drawn views"
@@ -62,11 +65,11 @@ SETTINGS = {
 def samples(count: int) -> tuple[np.ndarray, np.ndarray, str]:
     """Images (n, 28, 28) uint8, labels (n,) and where they are from."""
     mirror = Path(os.environ.get("SAFLEX_DATA_MIRROR", "data"))
-    for path in (Path("data/raw/pneumoniamnist") / FILE, mirror / "medmnist" / FILE):
+    for path in (SETS / NAME / f"{NAME}.npz", mirror / "medmnist" / f"{NAME}.npz"):
         if path.exists():
             with np.load(path, allow_pickle=False) as file:
                 labels = file["train_labels"].reshape(-1).astype(np.int64)
-                return file["train_images"][:count], labels[:count], path.stem
+                return file["train_images"][:count], labels[:count], NAME
     random = np.random.default_rng(0)
     shape = (count, 28, 28)
     return random.integers(0, 256, shape, np.uint8), random.integers(0, CLASSES, count), "random"
@@ -92,20 +95,21 @@ class Augmented(Dataset):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def reference(work: Task, pixels: np.ndarray, labels: np.ndarray) -> Loop:
+def reference(task: Task, pixels: np.ndarray, labels: np.ndarray) -> Loop:
     def run(threads: int, workers: int) -> float:
         torch.set_num_threads(threads)
         loader = DataLoader(
             Augmented(pixels, labels), BATCH, shuffle=True, num_workers=workers,
-            persistent_workers=workers > 0, pin_memory=work.device.type == "cuda",
+            persistent_workers=workers > 0, pin_memory=task.device.type == "cuda",
         )  # fmt: skip
-        model = models.build(work.model, work.dataset).to(work.device)
-        optimizer = torch.optim.Adam(model.parameters(), work.model.learning_rate)
+        network = task.recipe.model
+        model = models.build(network, task.dataset).to(task.device)
+        optimizer = torch.optim.Adam(model.parameters(), network.learning_rate)
         for _ in range(2):
             start = perf_counter()
             for inputs, targets in loader:
                 optimizer.zero_grad()
-                loss = F.cross_entropy(model(inputs.to(work.device)), targets.to(work.device))
+                loss = F.cross_entropy(model(inputs.to(task.device)), targets.to(task.device))
                 loss.backward()
                 optimizer.step()
                 loss.item()
@@ -114,23 +118,23 @@ def reference(work: Task, pixels: np.ndarray, labels: np.ndarray) -> Loop:
     return run
 
 
-def ours(work: Task) -> Loop:
+def ours(task: Task) -> Loop:
     def run(threads: int, _: int) -> float:
         torch.set_num_threads(threads)
-        begin, end = _second_epoch(work, seed=0)
+        begin, end = _second_epoch(task, seed=0)
         return end - begin
 
     return run
 
 
-def together(work: Task) -> Loop:
+def together(task: Task) -> Loop:
     """Seconds per seed of an epoch that as many processes as `workers` begin at the same time."""
 
     def run(threads: int, workers: int) -> float:
         context = multiprocessing.get_context("spawn")
         start = _start, (context.Barrier(workers), threads)
         with ProcessPoolExecutor(workers, context, *start) as pool:
-            spans = list(pool.map(_second_epoch, [work] * workers, range(workers)))
+            spans = list(pool.map(_second_epoch, [task] * workers, range(workers)))
         return (max(end for _, end in spans) - min(begin for begin, _ in spans)) / workers
 
     return run
@@ -145,7 +149,7 @@ def _start(barrier, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _second_epoch(work: Task, seed: int) -> tuple[float, float]:
+def _second_epoch(task: Task, seed: int) -> tuple[float, float]:
     """When the second epoch began and ended, on the clock that all processes share."""
     times: list[float] = []
 
@@ -155,7 +159,8 @@ def _second_epoch(work: Task, seed: int) -> tuple[float, float]:
         times.append(perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        train(work, seed, Checkpoints(Path(folder), {}), tick)
+        kept = Checkpoints(Path(folder), {})
+        fit(Supervised(task, seed), task.recipe.training, False, seed, kept, tick)
     return times[0], times[1]
 
 
@@ -163,33 +168,38 @@ def loops(name: str, steps: int, device: torch.device) -> tuple[dict[str, Loop],
     """The loops by name, on the same images, and where these are from."""
     pixels, labels, origin = samples(steps * BATCH)
     split, few = (Split(pixels[:n, None], labels[:n]) for n in (len(labels), 2))
-    everything = settings.load()
-    recipe = everything.run.images.training.model_copy(
+    everything = settings.load("quick")
+    training = everything.profile.images.training.model_copy(
         update={"epochs": 2, "batch_size": BATCH, "select": "last", "patience": None}
     )
-    wanted = everything.upstreams["randaugment"].model_dump(exclude={"kind"})
-    randaugment = upstream.build("randaugment", CLASSES, **wanted)
+    recipe = settings.Recipe(
+        dataset=everything.datasets[NAME],
+        model=everything.models[name],
+        upstream=everything.upstreams["randaugment"],
+        refiner=everything.refiners["none"],
+        reading=None,
+        training=training,
+        views=2,
+    )
+    randaugment = upstream.build(recipe.upstream, CLASSES)
     pool = torch.from_numpy(split.inputs), torch.from_numpy(labels)
-    views = [randaugment(*pool, torch.Generator().manual_seed(v)) for v in range(2)]
-    work = Task(
-        dataset=Splits(origin, CLASSES, split, few, few),
+    views = [randaugment(*pool, torch.Generator().manual_seed(v)) for v in range(recipe.views)]
+    task = Task(
+        dataset=Splits(origin, CLASSES, split, few, {"test": few}, "accuracy", normalise),
         pool=tuple(tensor.to(device) for tensor in pool),
         views=Views(*(torch.stack(part).to(device) for part in zip(*views, strict=True))),
         upstream=None,
         clean=False,
-        model=everything.models[name],
-        refiner=everything.refiners["none"],
-        training=recipe,
+        recipe=recipe,
         device=device,
-        prepare=prepare,
     )
-    mixed = recipe.model_copy(update={"precision": "bfloat16"})
+    mixed = training.model_copy(update={"precision": "bfloat16"})
     return {
-        REFERENCE: reference(work, pixels, labels),
-        STORED: ours(work),
-        DRAWN: ours(replace(work, views=None, upstream=randaugment)),
-        MIXED: ours(replace(work, training=mixed)),
-        TOGETHER: together(work),
+        REFERENCE: reference(task, pixels, labels),
+        STORED: ours(task),
+        DRAWN: ours(replace(task, views=None, upstream=randaugment)),
+        MIXED: ours(replace(task, recipe=recipe.model_copy(update={"training": mixed}))),
+        TOGETHER: together(task),
     }, origin
 
 

@@ -22,10 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from replication.stages.files import write_text
-from replication.upstream.randaugment import RandAugment
+from replication import upstream
+from replication.files import write_text
+from replication.settings import upstreams
 
-BATCH, SIDE, ROUNDS = 128, 28, 25
+BATCH, SIDE = 128, 28
 LOADER_BATCHES = 20
 OURS = "batched"
 
@@ -52,7 +53,8 @@ def paths(channels: int) -> dict[str, tuple[Callable[[], object], int]]:
     )
     labels = torch.zeros(BATCH, dtype=torch.long)
     pil = Augmented([functional.to_pil_image(image) for image in images])
-    transform, upstream, generator = v2.RandAugment(), RandAugment(10), torch.Generator()
+    randaugment = upstream.build(upstreams.RandAugment(kind="randaugment"), classes=10)
+    transform, generator = v2.RandAugment(), torch.Generator()
     loader = DataLoader(
         pil, BATCH, num_workers=os.cpu_count() or 1, persistent_workers=True, prefetch_factor=4
     )
@@ -60,11 +62,11 @@ def paths(channels: int) -> dict[str, tuple[Callable[[], object], int]]:
     def in_one_thread() -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        upstream(images, labels, generator)
+        randaugment(images, labels, generator)
         torch.set_num_threads(threads)
 
     return {
-        OURS: (lambda: upstream(images, labels, generator), BATCH),
+        OURS: (lambda: randaugment(images, labels, generator), BATCH),
         "batched, one thread": (in_one_thread, BATCH),
         "PIL images": (lambda: torch.stack([pil[i] for i in range(BATCH)]), BATCH),
         "tensor images": (lambda: torch.stack([transform(image) for image in images]), BATCH),
@@ -72,10 +74,10 @@ def paths(channels: int) -> dict[str, tuple[Callable[[], object], int]]:
     }
 
 
-def measure(channels: int) -> list[dict[str, object]]:
+def measure(channels: int, rounds: int) -> list[dict[str, object]]:
     runs = paths(channels)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS + 1):
+    for _ in range(rounds + 1):
         for name, (run, images) in runs.items():
             start = perf_counter()
             run()
@@ -95,20 +97,21 @@ def measure(channels: int) -> list[dict[str, object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, help="folder for upstream.csv")
-    out = parser.parse_args().out
+    parser.add_argument("--rounds", type=int, default=25)
+    args = parser.parse_args()
     print(
         f"torch {torch.__version__}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, "
-        f"batches of {BATCH}, medians of {ROUNDS} rounds"
+        f"batches of {BATCH}, medians of {args.rounds} rounds"
     )
-    rows = [row for channels in (1, 3) for row in measure(channels)]
+    rows = [row for channels in (1, 3) for row in measure(channels, args.rounds)]
     print(f"{'channels':>8}  {'path':<20}{'images/s':>10}{'ratio':>8}")
     for row in rows:
         print(
             f"{row['channels']:>8}  {row['path']:<20}{row['images_per_second']:>10,}"
             f"{row['batched_is_faster_by']:>8}"
         )
-    if out:
-        write_text(out / "upstream.csv", pd.DataFrame(rows).to_csv(index=False))
+    if args.out:
+        write_text(args.out / "upstream.csv", pd.DataFrame(rows).to_csv(index=False))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """What the README shows works."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+
+from replication import settings
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -25,17 +28,24 @@ def test_the_loop_trains_a_model():
     assert (model(x).argmax(1) == y).float().mean() > 0.8
 
 
-def test_what_it_changes_from_the_command_line_reaches_the_settings(tmp_path):
+def test_what_it_changes_from_the_command_line_reaches_the_settings(tmp_path, monkeypatch):
     from dvc.utils.hydra import apply_overrides
 
-    from replication.settings import load
-
-    params = tmp_path / "params.yaml"
-    params.write_text((ROOT / "params.yaml").read_text())
-    before, override = load(params), re.search(r"dvc exp run -S (run\.images\.seeds=(\d+))", TEXT)
-    apply_overrides(str(params), [override[1]])
-    assert load(params).run.images.seeds == int(override[2]) != before.run.images.seeds
-    assert load(params, "small") == load(ROOT / "params.yaml", "small")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    monkeypatch.chdir(tmp_path)
+    before = settings.load()
+    overrides = re.findall(r"dvc exp run -S (?:(\S+):)?(\S+)", TEXT)
+    assert {file or "params.yaml" for file, _ in overrides} == {
+        "params.yaml",
+        "profiles/quick.yaml",
+    }
+    for file, override in overrides:
+        apply_overrides(file or "params.yaml", [override])
+    after = settings.load()
+    assert after.readings["paper"].beta == 1 != before.readings["paper"].beta
+    assert after.profile.images.seeds == 6 != before.profile.images.seeds
 
 
 def test_every_file_it_names_is_there():
@@ -44,14 +54,17 @@ def test_every_file_it_names_is_there():
 
 
 def test_every_refiner_it_explains_is_in_the_grid():
-    from replication.settings import load
+    for name in settings.load("quick").profile.images.refiners:
+        assert f"| `{name}` |" in TEXT, name
 
-    run = load(ROOT / "params.yaml", "quick").run
-    for name in run.images.refiners:
+
+def test_every_profile_is_in_its_table():
+    for name in settings.profiles():
         assert f"| `{name}` |" in TEXT, name
 
 
 @pytest.mark.parametrize("profile", ["small", "planted"])
 def test_the_results_it_shows_are_the_committed_ones(profile):
-    written = (ROOT / "results" / profile / "tables/readme.md").read_text().strip()
+    folder = ROOT / "results" / profile / "tables/glance"
+    written = (folder / "readme.md").read_text().strip()
     assert written.replace("### ", "#### ") in TEXT

@@ -9,28 +9,24 @@ import torch
 
 from replication import toy
 from replication.report import toy_figures
-from replication.settings import Refiner
+from replication.report.legend import Legend
+from replication.settings import load
 from replication.stages import toy as stage
 
 SETTINGS = {
     "train": 24, "validation": 18, "test": 300, "spread": 0.2, "twist": 1.5, "hidden": 16,
     "learning_rate": 0.03, "steps": 6, "batch_size": 24, "batch": "augmented", "grid": 15,
-    "sigmas": [0.0, 0.5], "seeds": 2, "jobs": 1,
+    "sigmas": [0.0, 0.5], "seeds": 2, "refiners": ["none", "paper", "calibrated"],
     "picture": {"sigma": 0.5, "seed": 1, "steps": [0, 6], "refiners": ["calibrated"]},
 }  # fmt: skip
-NONE = Refiner(kind="none")
-BOTH = Refiner(kind="none", train_on_validation=True)
-PAPER = Refiner.model_validate({"kind": "saflex", "saflex": {"space": "probs"}})
-CALIBRATED = Refiner.model_validate(
-    {
-        "kind": "saflex",
-        "saflex": {
-            "beta": 3.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "gate",
-            "optimizer_aware": True, "centre": True, "normalise": True, "unit_scale": True,
-            "shrink": True,
-        },
-    }
-)  # fmt: skip
+PROFILE = load("quick")
+LEGEND = Legend.of(PROFILE)
+NONE = (PROFILE.refiners["none"], None)
+BOTH = (PROFILE.refiners["train-validation"], None)
+PAPER, CALIBRATED = (
+    (PROFILE.refiners[name], PROFILE.reading(name).model_copy(update={"how": "jvp"}))
+    for name in ("paper", "calibrated")
+)
 REFINERS = [NONE, BOTH, PAPER, CALIBRATED, toy.ORACLE]
 IDS = ["none", "train-validation", "paper", "calibrated", "oracle"]
 
@@ -179,9 +175,9 @@ def test_results_are_json_and_hold_every_run(results):
 
 def test_figures_are_drawn_from_the_results_alone(results):
     before = plt.get_fignums()
-    above, below = toy_figures.figure_2a(results).axes
+    above, below = toy_figures.figure_2a(results, LEGEND).axes
     assert {text.get_text() for text in above.texts} >= {
-        "augmentation alone", "SAFLEX, calibrated", "SAFLEX, as in the paper", "no augmentation",
+        "upstream alone", "SAFLEX, calibrated", "SAFLEX, as in the paper", "no augmentation",
     }  # fmt: skip
     alone, paper = (
         [r["accuracy"] for r in results["records"] if r["refiner"] == name]
@@ -189,5 +185,5 @@ def test_figures_are_drawn_from_the_results_alone(results):
     )
     gains = [100 * (sum(a) - sum(b)) / 2 for a, b in zip(paper, alone, strict=True)]
     assert any(list(line.get_ydata()) == pytest.approx(gains) for line in below.lines)
-    assert len(toy_figures.figure_2b(results).axes) == 2
+    assert len(toy_figures.figure_2b(results, LEGEND).axes) == 2
     assert plt.get_fignums() == before

@@ -5,10 +5,8 @@ of strength sigma and keeps its label: too little teaches nothing, too much carr
 gaps or among another class. Since the generating density is known, every refined weight and label
 can be judged.
 
-Settings, a mapping (params.yaml, `run.toy`): `train`, `validation`, `test`: points; `spread`,
-`twist`: of the arms; `hidden`: units; `learning_rate`, `steps`, `batch_size`: of Adam; `batch`:
-"augmented" or "clean-augmented"; `grid`: points a side of the map of decisions; `sigmas`: of the
-sweep. Refiners are those of params.yaml (`settings.Refiner`), and ORACLE.
+Settings are a profile's `toy` (`settings.Toy`) as a mapping. A refiner is an entry of params.yaml
+with its reading (`settings.AnyRefiner`, `settings.Reading` or None), or ORACLE.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,11 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import saflex
 from replication import refiners
-from replication.settings import Refiner
+from replication.refiners import Refined, soft_cross_entropy
+from replication.settings import AnyRefiner, Reading
 
 Settings = Mapping[str, Any]
+Refiner = tuple[AnyRefiner, Reading | None]
 
 ORACLE = "oracle"
 CLASSES, EXTENT = 3, 3.0
@@ -127,7 +126,7 @@ def train(
 ) -> dict[str, Any]:
     """One run on perturbed points. Every refiner sees the same data, network, batches and noise.
 
-    refiner: of params.yaml, or ORACLE (the Bayes labels, and nothing from empty regions).
+    refiner: ORACLE has the Bayes labels, and nothing from empty regions.
     snapshots: at which steps (updates done; `steps` itself is the end) to take one.
     Returns `accuracy` and `bayes` (shares of the test points that the network and Bayes's decision
     get right), what `diagnose` says of all steps, the trained `model`, and `snapshots`: dicts of
@@ -135,16 +134,13 @@ def train(
     `diagnose` takes, of this step.
     """
     world, sets = truth(settings), sample(settings, seed)
-    points = sets.train
-    if refiner != ORACLE and refiner.train_on_validation:
+    points, oracle = sets.train, refiner == ORACLE
+    if not oracle and refiner[0].train_on_validation:
         points = Points(*map(torch.cat, zip(sets.train, sets.validation, strict=True)))
     model = network(settings, _generator(seed, 1))
     optimizer = torch.optim.Adam(model.parameters(), settings["learning_rate"], fused=True)
     batches, noise, halves, own = (_generator(seed, stream) for stream in (2, 3, 4, 5))
-    if refiner == ORACLE:
-        refine = Oracle(world, model)
-    else:
-        refine = refiners.build(refiner, model, optimizer, own)
+    refine = Oracle(world) if oracle else refiners.build(*refiner, model, optimizer, own)
 
     states, taken = [], []
     for step in range(settings["steps"] + 1):
@@ -153,7 +149,8 @@ def train(
         x_aug = x + sigma * torch.randn(x.shape, generator=noise)
         shuffled = torch.randperm(len(sets.validation.x), generator=halves)
         validation = (sets.validation.x[shuffled], sets.validation.y[shuffled])
-        refined = refine(x_aug, F.one_hot(y, CLASSES).float(), validation)
+        logits = model(x_aug)
+        refined = refine(x_aug, F.one_hot(y, CLASSES).float(), validation, logits)
         state = {
             "x": x_aug,
             "upstream": y,
@@ -168,7 +165,7 @@ def train(
         if step == settings["steps"]:
             break
         states.append(state)
-        loss = saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights)
+        loss = soft_cross_entropy(logits, refined.labels, refined.weights)
         if settings["batch"] == "clean-augmented":
             loss = (loss + F.cross_entropy(model(x), y)) / 2
         optimizer.zero_grad()
@@ -192,14 +189,12 @@ class Oracle:
     """The refiner that knows the truth: Bayes's labels, no weight in empty regions."""
 
     world: Truth
-    model: nn.Module
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation) -> saflex.Refined:
-        kept = (~self.world.empty(x_aug)).float()
-        labels = F.one_hot(self.world.labels(x_aug), CLASSES).float()
-        unused, whole = torch.zeros_like(y_aug), torch.ones(())
+    def __call__(self, inputs: Tensor, labels: Tensor, validation, logits) -> Refined:
+        kept = (~self.world.empty(inputs)).float()
+        true = F.one_hot(self.world.labels(inputs), CLASSES).float()
         weights = kept / kept.sum().clamp_min(1)
-        return saflex.Refined(weights, labels, unused, self.model(x_aug), whole)
+        return Refined(weights, true, torch.zeros_like(labels), torch.ones(()))
 
 
 @torch.no_grad()

@@ -10,16 +10,26 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
 
 
-def rows(name, out, *arguments):
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(name, out, *arguments, cwd=ROOT):
     command = [sys.executable, FOLDER / name, *map(str, arguments), "--out", out]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    path = out if out.suffix else out / f"{Path(name).stem}.csv"
+    return read(out if out.suffix else out / f"{Path(name).stem}.csv")
+
+
+def read(path):
     with path.open() as file:
         return list(csv.DictReader(file))
 
@@ -37,9 +47,7 @@ def test_overhead(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's way to ask")
 def test_peak_memory_is_that_of_the_steps_and_not_of_who_asks():
-    spec = importlib.util.spec_from_file_location("overhead", FOLDER / "overhead.py")
-    overhead = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(overhead)
+    overhead = load("overhead")
     held = torch.ones(2**27)  # 512 MiB
     small, large = (overhead.memory("mlp", "plain", batch, 1, 1) for batch in (8, 2**15))
     assert 0 <= small < 80 < large < held.nbytes / 2**20
@@ -62,3 +70,39 @@ def test_training(tmp_path):
     assert found[0]["loop"] == "reference"
     assert len(found) == 5
     assert all(int(row["images_per_second"]) > 0 for row in found)
+
+
+def test_upstream(tmp_path):
+    found = rows("upstream.py", tmp_path, "--rounds", 1)
+    assert [int(row["channels"]) for row in found] == [1] * 5 + [3] * 5
+    assert all(int(row["images_per_second"]) > 0 for row in found)
+
+
+def test_tabular(tmp_path):
+    """In a folder of its own, since the data are put where the pipeline reads them."""
+    for name in ("params.yaml", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    found = rows(
+        "tabular.py", tmp_path / "t.csv", "--dataset", "breast_cancer", "--seeds", 2,
+        "--epochs", 2, "--rounds", 1, cwd=tmp_path,
+    )  # fmt: skip
+    speed = [row for row in found if row["measured"] == "speed"]
+    assert len(speed) == len(found) - len(speed) == 6
+    assert max(float(row["auroc_gap"]) for row in speed) < 1e-3
+    assert all(float(row["milliseconds"]) > 0 for row in found)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"params.yaml", "profiles", "data", "t.csv"}
+
+
+def test_bilevel_gap(tmp_path, monkeypatch, capsys):
+    bilevel_gap = load("bilevel_gap")
+    few = {"SEEDS": range(2), "BILEVEL_SEEDS": range(1), "ALPHAS": (0.1, 0.3)}
+    for name, value in few.items():
+        monkeypatch.setattr(bilevel_gap, name, value)
+    monkeypatch.setattr(sys, "argv", ["bilevel_gap.py", "--out", str(tmp_path)])
+    bilevel_gap.main()
+    best = [row for row in read(tmp_path / "bilevel_gap.csv") if row["method"] == "best"]
+    assert {row["study"] for row in best} == {"steps", "bilevel"}
+    assert all(float(row["captured"]) == pytest.approx(1) for row in best)
+    assert "The bilevel problem, 16 features" in capsys.readouterr().out
+    assert (tmp_path / "bilevel_gap.png").stat().st_size > 1000

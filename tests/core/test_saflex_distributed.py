@@ -35,8 +35,9 @@ def refine(model, inner, x, y, x_val, y_val, options):
     losses = [F.cross_entropy(inner(x_val[i::2]), y_val[i::2]) for i in range(2)]
     if not options.get("shrink"):
         losses = [sum(losses) / 2]
-    refined = saflex.SAFLEX(model, **options)(x, y, losses, ride=True)
-    saflex.soft_cross_entropy(refined.logits, refined.labels, refined.weights).backward()
+    logits = model(x)
+    refined = saflex.SAFLEX(model, **options)(x, y, losses, logits=logits)
+    saflex.soft_cross_entropy(logits, refined.labels, refined.weights).backward()
     grads = [p.grad.clone() for p in inner.parameters()]
     inner.zero_grad()
     return refined.weights, refined.labels, refined.inner_products, grads

@@ -174,9 +174,23 @@ def test_head_refuses_what_is_not_in_closed_form():
     model, x = mlp(3)
     with pytest.raises(ValueError, match=r"how: 'head'.*0\.weight"):
         saflex.inner_products(model, x, random_direction(model), how="head")
+    random_direction(model, ["2.weight"])
+
+
+def test_head_of_a_model_that_changes_its_output_or_uses_it_twice():
+    model, x = mlp(3)
     head = random_direction(model, ["2.weight"])
-    with pytest.raises(ValueError, match=r"how: 'head'.*changes it"):
-        saflex.inner_products(model, x, head, how="head", forward=lambda m, x: 2 * m(x))
+    found = saflex.inner_products(model, x, head, how="head", forward=lambda m, x: 2 * m(x) ** 2)
+    exact = saflex.inner_products(model, x, head, forward=lambda m, x: 2 * m(x) ** 2)
+    torch.testing.assert_close(found, exact)
+    twice = Small().double().eval()
+    twice.head = nn.Identity()
+    x, direction = torch.randn(4, 2, 5, 5).double(), random_direction(twice, ["twice.weight"])
+    refiner = saflex.SAFLEX(twice, scope="head", space="logits")
+    loss = (direction["twice.weight"] * twice.twice.weight).sum()
+    y = torch.zeros(4, dtype=torch.int64)
+    found = refiner(x, y, loss, logits=twice(x)).inner_products
+    torch.testing.assert_close(found, by_jacobian(twice, x, direction, "logits"))
 
 
 @pytest.mark.parametrize("how", ["jvp", "lookahead"])
@@ -235,7 +249,8 @@ def test_precision_set_kernel_by_kernel(name):
         held = kernels.fp32_precision
         found = saflex.inner_products(model, x, direction, how="lookahead")
         loss = F.cross_entropy(model(x), torch.zeros(len(x), dtype=torch.int64))
-        saflex.SAFLEX(model, how="lookahead")(x, torch.zeros(len(x), dtype=torch.int64), loss, True)
+        refiner = saflex.SAFLEX(model, how="lookahead")
+        refiner(x, torch.zeros(len(x), dtype=torch.int64), loss, logits=model(x))
         assert kernels.fp32_precision == held
     finally:
         kernels.fp32_precision = before
@@ -280,10 +295,11 @@ def test_compiled_models_are_not_compiled_again_at_every_step():
     compiled = torch.compile(model, backend=counter)
     counts = []
     for _ in range(4):
-        compiled(x).sum().backward()
+        logits = compiled(x)
         refiner = saflex.SAFLEX(compiled, how="lookahead")
         loss = F.cross_entropy(model(x), torch.arange(3))
-        refiner(x, torch.arange(3), loss, ride=True)
+        refiner(x, torch.arange(3), loss, logits=logits)
+        logits.sum().backward()
         counts.append(counter.frame_count)
     assert counts[1:] == counts[:1] * 3
 

@@ -51,7 +51,7 @@ def test_greedy_solution_is_the_best_of_all_assignments(how):
     assert ((labels == 0) | (labels == 1)).all()
     greedy = fall(model, x, val_loss, labels, (weights > 0).double())
     best = max(
-        fall(model, x, val_loss, F.one_hot(torch.tensor(classes), 3), torch.tensor(mask))
+        fall(model, x, val_loss, torch.tensor(classes), torch.tensor(mask))
         for classes in itertools.product(range(3), repeat=3)
         for mask in itertools.product((0, 1), repeat=3)
     )

@@ -12,7 +12,7 @@ CLASSES = 4
 def numbered(n=200):
     """Samples that are their own numbers."""
     split = Split(np.arange(n), np.arange(n) % CLASSES)
-    return Dataset("numbers", CLASSES, split, split, split)
+    return Dataset("numbers", CLASSES, split, split, {"id": split, "ood": split}, "accuracy", float)
 
 
 def wrong(dataset):
@@ -29,7 +29,7 @@ def test_sizes_and_shares_are_as_asked_and_only_validation_changes(share, noise)
     assert len(made.validation) == 200 * share
     assert len(wrong(made)) == 200 * share * noise
     assert made.train is whole.train
-    assert made.test is whole.test
+    assert made.tests is whole.tests
     assert (whole.validation.labels == np.arange(200) % CLASSES).all()
 
 

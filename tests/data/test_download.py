@@ -2,13 +2,19 @@
 
 import hashlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from functools import partial
 
 import pytest
 
-from replication.data.download import MIRROR, DownloadError, fetch
-from replication.data.sources import Source, sources
+from replication.data import sources
+from replication.data.download import MIRROR, fetch, obtain
+from replication.data.sources import PACKAGED, SOURCES, DataError, Source, origin, published
+from replication.files import checksums
+from replication.settings.datasets import CSV, Digits, MedMNIST, Table
 
 CONTENT = b"not really images" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -59,7 +65,7 @@ def test_a_download_that_ends_early_is_refused_without_a_checksum_too(tmp_path, 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Short) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/set.npz"
-        with pytest.raises(DownloadError, match="13 of 1,000,000 bytes"):
+        with pytest.raises(DataError, match="13 of 1,000,000 bytes"):
             fetch(Source("set.npz", address, None, "CC BY 4.0", "medmnist"), tmp_path / "raw")
         server.shutdown()
     assert not list((tmp_path / "raw").iterdir())
@@ -90,7 +96,7 @@ def test_a_wrong_mirror_file_is_named_and_the_publisher_asked(tmp_path, served, 
     assert fetch(one(f"{served[1]}/set.npz"), tmp_path / "raw").read_bytes() == CONTENT
 
     (served[0] / "set.npz").write_bytes(wrong)
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(DataError) as caught:
         fetch(one(f"{served[1]}/set.npz"), tmp_path / "other")
     for part in (str(mirror), served[1], MD5, str(tmp_path / "other" / "set.npz"), MIRROR):
         assert part in str(caught.value)
@@ -103,14 +109,14 @@ def test_a_web_page_and_a_folder_are_no_data_without_a_checksum_too(tmp_path, mo
     page.write_text("\n<!DOCTYPE html>back soon")
     monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
     source = Source("set.npz", page.as_uri(), None, "CC BY 4.0", "medmnist")
-    with pytest.raises(DownloadError, match="a web page came in place of the data"):
+    with pytest.raises(DataError, match="a web page came in place of the data"):
         fetch(source, tmp_path / "raw")
     assert not list((tmp_path / "raw").iterdir())
 
 
 def test_no_network_is_one_paragraph(tmp_path, monkeypatch):
     monkeypatch.delenv(MIRROR, raising=False)
-    with pytest.raises(DownloadError) as caught:
+    with pytest.raises(DataError) as caught:
         fetch(one("http://127.0.0.1:9/set.npz"), tmp_path)
     message = str(caught.value)
     assert "127.0.0.1:9" in message
@@ -127,16 +133,192 @@ def test_a_right_file_is_not_fetched_again_and_a_damaged_one_is(tmp_path, served
     assert fetch(one(f"{served[1]}/set.npz"), tmp_path).read_bytes() == CONTENT
 
 
+def test_a_mirror_of_any_kind_ends_in_no_traceback_and_the_publisher_is_asked(
+    tmp_path, served, monkeypatch
+):
+    (served[0] / "set.npz").write_bytes(CONTENT)
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes/set.npz")
+    (tmp_path / "links/medmnist").mkdir(parents=True)
+    (tmp_path / "links/medmnist/set.npz").symlink_to(tmp_path / "links/medmnist/set.npz")
+    strange = ["nosuch://place", "http://[half", "http://127.0.0.1:9", "\x01", "~nobody"]
+    mirrors = [str(tmp_path / name) for name in ("file", "loop", "pipes", "links", "none")]
+    for number, mirror in enumerate([*mirrors, *strange, "/dev", "/proc/1"]):
+        monkeypatch.setenv(MIRROR, mirror)
+        folder = tmp_path / f"raw{number}"
+        assert fetch(one(f"{served[1]}/set.npz"), folder).read_bytes() == CONTENT
+        with pytest.raises(DataError) as caught:
+            fetch(one(f"{served[1]}/other.npz"), folder / "other")
+        assert str(caught.value).count(f"{mirror.rstrip('/')}/") >= 2
+        assert not list((folder / "other").iterdir())
+
+
+def test_an_unreadable_mirror_is_not_taken_for_an_unwritable_folder(tmp_path, served, monkeypatch):
+    (served[0] / "set.npz").write_bytes(CONTENT)
+    (tmp_path / "set.npz").write_bytes(CONTENT)
+    monkeypatch.setenv(MIRROR, str(tmp_path))
+
+    def denied(address, *_):
+        raise PermissionError(13, "Permission denied", address)
+
+    monkeypatch.setattr("replication.data.download.open", denied, raising=False)
+    assert fetch(one(f"{served[1]}/set.npz"), tmp_path / "raw").read_bytes() == CONTENT
+    with pytest.raises(DataError, match="Permission denied"):
+        fetch(one(f"{served[1]}/none.npz"), tmp_path / "other")
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_beyond_the_limit_is_refused_while_it_comes(tmp_path, monkeypatch, length):
+    sent = []
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            if length:
+                self.send_header("Content-Length", "1000000000")
+            self.end_headers()
+            try:
+                for _ in range(200):
+                    self.wfile.write(bytes(2**20))
+                    sent.append(1)
+            except OSError:
+                pass
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.delenv(MIRROR, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/set.npz"
+        source = Source("set.npz", address, None, "CC BY 4.0", limit=3 * 2**20)
+        with pytest.raises(DataError, match="more than 3,145,728 bytes"):
+            fetch(source, tmp_path / "raw")
+        server.shutdown()
+    assert len(sent) < 50
+    assert not list((tmp_path / "raw").iterdir())
+
+
+def test_without_a_checksum_garbage_is_refused_and_the_rest_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(MIRROR, str(tmp_path))
+    for name, content, message in [
+        ("a.arff", b"", "empty"),
+        ("a.arff", b"\xef\xbb\xbf\n<html>", "web page"),
+        ("a.arff", b'{"error": "not found"}', "web page"),
+        ("a.zip", b"PK\x03\x04 cut short", "zip"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        source = Source(name, "http://127.0.0.1:9/" + name, None, "terms")
+        with pytest.raises(DataError, match=rf"{message}[^$]*no checksum of it is known"):
+            fetch(source, tmp_path / "raw")
+        (tmp_path / "placed").mkdir(exist_ok=True)
+        (tmp_path / "placed" / name).write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            fetch(source, tmp_path / "placed")
+    (tmp_path / "a.arff").write_bytes(b"@relation r")
+    fetch(Source("a.arff", "http://127.0.0.1:9/", None, "terms"), tmp_path / "raw")
+    assert "no checksum of this file is known" in capsys.readouterr().out
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The working folder, and the user's files in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(MIRROR, raising=False)
+    folder = tmp_path / "data/own/mine"
+    folder.mkdir(parents=True)
+    (folder / "mine.csv").write_text("a,y\n1,0\n")
+    return folder
+
+
+MINE = CSV(kind="csv", own=True, file="mine.csv", target="y")
+
+
+def test_own_files_are_copied_and_follow_their_changes(own, tmp_path):
+    folder = tmp_path / "data/sets/mine"
+    obtain("mine", MINE, folder)
+    assert (folder / "mine.csv").read_text() == "a,y\n1,0\n"
+    first = origin("mine", MINE)
+    assert first == checksums(folder)
+    written = (folder / "mine.csv").stat().st_mtime_ns
+    (folder / ".mine-x7.csv").write_text("left by a kill")
+    (folder / "before.csv").write_text("of another day")
+    obtain("mine", MINE, folder)
+    assert (folder / "mine.csv").stat().st_mtime_ns == written
+    assert [path.name for path in folder.iterdir()] == ["mine.csv"]
+    (own / "mine.csv").write_text("a,y\n1,1\n")
+    obtain("mine", MINE, folder)
+    assert (folder / "mine.csv").read_text() == "a,y\n1,1\n"
+    assert origin("mine", MINE) == checksums(folder) != first
+
+
+def test_own_files_that_are_not_there_are_asked_for(own):
+    for name, source, message in [
+        ("mine", MINE.model_copy(update={"file": "other.csv"}), r"datasets\.mine\.file.*mine\.csv"),
+        ("absent", MINE, r"datasets\.absent: own: true.*data/own/absent/"),
+        ("nobodys", Table(kind="table"), r"datasets\.nobodys: no publisher.*data/own/nobodys/"),
+    ]:
+        for act in (
+            lambda n=name, s=source: obtain(n, s, own),
+            lambda n=name, s=source: origin(n, s),
+        ):
+            with pytest.raises(DataError, match=message) as caught:
+                act()
+            assert len(str(caught.value).splitlines()) == 1
+
+
+def test_embedded_files_are_copied_without_a_network(own, tmp_path):
+    source = Digits(kind="digits", train=200, validation=200, split_seed=0)
+    folder = tmp_path / "digits"
+    obtain("digits", source, folder)
+    assert origin("digits", source) == checksums(folder) == checksums(PACKAGED / "digits")
+    (folder / "digits.npz").write_bytes(b"damaged")
+    obtain("digits", source, folder)
+    assert checksums(folder) == checksums(PACKAGED / "digits")
+
+
+def test_published_files_are_fetched_and_leftovers_go(own, tmp_path, monkeypatch):
+    monkeypatch.setitem(SOURCES, "set", (one("http://127.0.0.1:9/set.npz"),))
+    source, folder = MedMNIST(kind="medmnist"), tmp_path / "set"
+    assert origin("set", source) == {"set.npz": MD5}
+    folder.mkdir()
+    (folder / ".set-abc.npz").write_bytes(CONTENT)
+    with pytest.raises(DataError, match=r"set\.npz could not be had"):
+        obtain("set", source, folder)
+    assert not list(folder.iterdir())
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/set.npz").write_bytes(CONTENT)
+    monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
+    obtain("set", source, folder)
+    assert checksums(folder) == {"set.npz": MD5}
+
+
+def test_an_origin_is_known_without_torch():
+    code = (
+        "import sys; from replication import data, settings; s = settings.load()\n"
+        "for n, d in s.datasets.items(): data.origin(n, d)\n"
+        "sys.exit(bool({'torch', 'pandas', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_medmnist_sources_are_the_packages_own():
-    (found,) = sources("breastmnist")
-    assert (found.file, found.md5) == ("breastmnist.npz", "750601b1f35ba3300ea97c75c52ff8f6")
-    with pytest.raises(KeyError):
-        sources("nothing")
+    from medmnist import INFO
+
+    found = {name: files[0] for name, files in SOURCES.items() if files[0].folder == "medmnist"}
+    assert len(found) == 11
+    for name, source in found.items():
+        theirs = INFO[name]
+        assert (source.address, source.md5) == (theirs["url"], theirs["MD5"])
+        assert (source.file, source.licence) == (f"{name}.npz", theirs["license"])
 
 
 def test_a_table_with_labels_of_their_own_has_two_files():
     from replication.data.tabular import TABLES
 
-    files = {source.file for source in sources("appetency-kdd09")}
+    files = {source.file for source in published("appetency-kdd09")}
     assert len(files) == 2
     assert TABLES["appetency-kdd09"].labels in files
+    assert set(TABLES) <= set(sources.SOURCES)

@@ -34,8 +34,8 @@ def test_committed_notebook_names_no_machine(path):
 
 
 def test_notebook_runs_afresh(path, tmp_path):
-    """In a copy; only params.yaml and the data are the repository's."""
-    for name in ("params.yaml", "data"):
+    """In a copy; only the settings are the repository's."""
+    for name in ("params.yaml", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "notebooks").mkdir()
     notebook = nbformat.read(path, as_version=4)

@@ -7,19 +7,17 @@ from hypothesis import strategies as st
 from torch import nn
 
 from replication import refiners
-from replication.refiners.controls import entropy, smooth
-from replication.settings import Refiner, Saflex
+from replication.refiners import Refined
+from replication.refiners.controls import Permuted, entropy, smooth
+from replication.settings import load
+from replication.settings import refiners as refiners_of
 
-CALIBRATED = {
-    "beta": 3.0,
-    "temperature": 1.0,
-    "gumbel": 0.0,
-    "weight_rule": "gate",
-    "centre": True,
-    "normalise": True,
-    "unit_scale": True,
-    "shrink": True,
-    "optimizer_aware": True,
+CALIBRATED = load("quick").readings["calibrated"].model_copy(update={"how": "jvp"})
+SETTINGS = {
+    "none": refiners_of.Alone(kind="none", role="baseline"),
+    "saflex": refiners_of.Saflex(kind="saflex", role="reading", reading="calibrated"),
+    "permuted": refiners_of.Imitation(kind="permuted", of="calibrated"),
+    "smoothing": refiners_of.Imitation(kind="smoothing", of="calibrated"),
 }
 
 
@@ -34,18 +32,17 @@ def problem():
 
 def refine(kind, problem, **changes):
     model, x, y, validation = problem
-    saflex = None if kind == "none" else Saflex(**(CALIBRATED | changes))
-    settings = Refiner(kind=kind, saflex=saflex)
+    reading = None if kind == "none" else CALIBRATED.model_copy(update=changes)
     generator = torch.Generator().manual_seed(1)
-    build = refiners.build(settings, model, torch.optim.Adam(model.parameters()), generator)
-    return build(x, y, validation)
+    optimizer = torch.optim.Adam(model.parameters())
+    build = refiners.build(SETTINGS[kind], reading, model, optimizer, generator)
+    return build(x, y, validation, model(x))
 
 
 def test_none_passes_labels_through_with_equal_weights(problem):
     refined = refine("none", problem)
     assert torch.equal(refined.labels, problem[2])
     assert torch.allclose(refined.weights, torch.full((30,), 1 / 30))
-    assert refined.logits.requires_grad
 
 
 def test_validation_passes_leave_batch_norm_alone(problem):
@@ -69,24 +66,18 @@ def test_permuted_keeps_the_numbers_and_loses_the_samples(problem):
 
 def test_permuted_pi_is_independent_of_the_upstream_label():
     """Over many draws the mean inner product of the upstream label is the overall mean."""
-    from replication.refiners.controls import Permuted
-
     generator = torch.Generator().manual_seed(0)
     labels = torch.eye(4).repeat(8, 1)
-    informative = labels.clone()
+    whole = torch.ones(())
 
-    class Fixed:
-        saflex = None
+    def informative(*_):
+        return Refined(labels.sum(1), labels, labels.clone(), whole)
 
-        solution = {"beta": 0.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "all"}
+    def solve(pi, labels, reliability):
+        return Refined(labels.sum(1), labels, pi, reliability)
 
-        def __call__(self, *_):
-            from saflex import Refined
-
-            return Refined(None, None, informative, None, None)
-
-    permuted = Permuted(Fixed(), generator)
-    draws = [permuted(None, labels, None).inner_products for _ in range(300)]
+    permuted = Permuted(informative, solve, generator)
+    draws = [permuted(None, labels, None, None).inner_products for _ in range(300)]
     hits = [(pi * labels).sum(1).mean() for pi in draws]
     assert torch.stack(hits).mean().item() == pytest.approx(0.25, abs=0.02)
 

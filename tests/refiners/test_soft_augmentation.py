@@ -2,21 +2,18 @@
 
 import pytest
 import torch
-from torch import nn
 
 from replication import refiners
-from replication.settings import Refiner
+from replication.settings.refiners import SoftAugmentation
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.0])
 def test_targets_and_weights_are_the_formulas(power):
-    model = nn.Linear(3, 4)
-    settings = Refiner(kind="soft-augmentation", power=power)
-    optimizer = torch.optim.Adam(model.parameters())
-    refiner = refiners.build(settings, model, optimizer, torch.Generator())
+    settings = SoftAugmentation(kind="soft-augmentation", role="rival", power=power)
+    refiner = refiners.build(settings, None, None, None, None)
     classes, visible = torch.tensor([0, 3, 1]), torch.tensor([1.0, 0.0, 0.4])
     y_aug = torch.nn.functional.one_hot(classes, 4).float()
-    refined = refiner(torch.randn(3, 3), y_aug, None, visible)
+    refined = refiner(None, y_aug, None, None, visible)
     certainties = [1 - (1 - 1 / 4) * (1 - v) ** power for v in (1.0, 0.0, 0.4)]
     for row, k, p, weight in zip(
         refined.labels.tolist(),
@@ -28,9 +25,3 @@ def test_targets_and_weights_are_the_formulas(power):
         assert row[k] == pytest.approx(p)
         assert [v for j, v in enumerate(row) if j != k] == pytest.approx([(1 - p) / 3] * 3)
         assert weight == pytest.approx(p / sum(certainties))
-
-
-def test_it_needs_its_power_and_nothing_else():
-    for wrong in ({"kind": "soft-augmentation"}, {"kind": "none", "power": 2.0}):
-        with pytest.raises(ValueError, match="power"):
-            Refiner(**wrong)

@@ -1,17 +1,18 @@
 """Tables 5 and 6: ours from the result files, the paper's beside them, differences explained."""
 
 import pytest
-from made_cells import content, name, write
+from made_cells import cell, grid, made, settings, write
 
-from replication.report.cells import read_cells
 from replication.report.datasets import (
     COUNTS,
     EXPLANATIONS,
     dataset_statistics,
     statistics_grid,
 )
+from replication.report.frames import read_cells
 from replication.report.grid import latex, markdown
 from replication.report.reference import paper_difference, paper_statistics, paper_value
+from replication.report.statistics import OWN
 
 CLICK = {"classes": 2, "features": 11, "categorical": 7, "continuous": 4, "rows": 39948}
 CLICK |= {"positives": 6728, "negatives": 33220, "percent": 100 * 6728 / 39948}
@@ -20,19 +21,18 @@ WINE |= {"positives": None, "negatives": None, "percent": None}
 
 
 @pytest.fixture
-def cells(tmp_path):
+def cells():
     """Click and wine are run, qsar is not; an image cell has no statistics."""
-    expected = [
-        name(dataset, "mlp", "cutmix", "augmented", "none", "tabular")
-        for dataset in ("click", "wine", "qsar")
-    ]
-    expected.append(name("digits", "resnet18", "mixup", "augmented", "none"))
-    for cell, row in zip(expected, (CLICK, WINE, None, None), strict=True):
-        if cell["dataset"] != "qsar":
-            made = content(cell, [80, 81])
-            made["data"]["statistics"] = row
-            write(tmp_path, made)
-    return read_cells(tmp_path, expected)
+    for dataset, row in (("click", CLICK), ("wine", WINE)):
+        of = cell("none", "augmented", "cutmix", "mlp", dataset, "tabular")
+        write(made(of, [80, 81], "auroc", statistics=row))
+    write(made(cell("none", model="resnet18"), [80, 81]))
+    return read_cells(
+        settings(
+            grid(["digits"], ["resnet18"], ["mixup"], ["none"], (), ["augmented"]),
+            grid(["click", "wine", "qsar"], ["mlp"], ["cutmix"], ["none"], (), ["augmented"]),
+        )
+    )
 
 
 def test_ours_beside_the_papers(cells):
@@ -43,7 +43,8 @@ def test_ours_beside_the_papers(cells):
     }
     assert frame.loc["click", "paper_features"] == 12
     assert frame["rows"].count() == 2
-    shown = dict(statistics_grid(frame.reset_index()).groups[0].rows)
+    rows = statistics_grid(frame.reset_index()).groups[0].rows
+    shown = {row.label: [*map(str, row.cells)] for row in rows}
     assert shown["click"][:4] == [
         "11\npaper 12",
         "7\npaper 7",
@@ -58,21 +59,23 @@ def test_ours_beside_the_papers(cells):
 
 def test_every_difference_of_what_was_run_is_explained(cells):
     frame = dataset_statistics(cells)
-    grid = statistics_grid(frame)
-    assert grid.notes == [EXPLANATIONS["click"]]
+    laid_out = statistics_grid(frame)
+    assert laid_out.notes == [EXPLANATIONS["click"]]
     run = frame.dropna(subset=["rows", "paper_rows"])
     for row in run.to_dict("records"):
         same = all(row[key] == row[f"paper_{key}"] for key in COUNTS)
         assert same or row["dataset"] in EXPLANATIONS
-    for written in (markdown(grid), latex(grid)):
+    for written in (markdown(laid_out), latex(laid_out)):
         assert "The paper's 12 = 7 + 5" in written
-    rows = [line for line in markdown(grid).splitlines() if line.startswith("|")]
+    rows = [line for line in markdown(laid_out).splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
 
 
 def test_kdd_cup_1999_stands_beside_the_papers_appetency():
-    cell = name("appetency-kdd99", "mlp", "cutmix", "augmented", "paper-tables", "tabular")
+    row = {"dataset": "appetency-kdd99", "model_kind": "mlp", "upstream_kind": "tabular-cutmix"}
+    row |= {"role": "reading", "kind": "saflex"}
+    theirs = paper_value("2", {**row, "dataset": "appetency"}, OWN)
     assert paper_statistics().loc["appetency-kdd99", "rows"] == 494021
-    assert paper_value("2", cell) == paper_value("2", {**cell, "dataset": "appetency"}) is not None
-    assert paper_difference("2", cell).same_set
-    assert paper_value("2", {**cell, "dataset": "appetency-kdd09"}) is None
+    assert paper_value("2", row, OWN) == theirs is not None
+    assert paper_difference("2", row, OWN).same_set
+    assert paper_value("2", {**row, "dataset": "appetency-kdd09"}, OWN) is None

@@ -1,91 +1,73 @@
-"""The stage: files, determinism, and a page that needs nothing but itself."""
+"""The report stage: files, determinism, and a page that needs nothing but itself."""
 
 import json
 import sys
-from html.parser import HTMLParser
+from contextlib import chdir
+from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
-from made_cells import content, grid, name, write
+from made_cells import QUICK, cell, copied, grid, made, one, settings, write, write_raw
 from matplotlib.figure import Figure
+from page_parser import Page
 
-from replication.report.cells import Provenance, read_cells
+from replication.cells import Provenance
 from replication.report.drawing import inline
-from replication.report.page import _provenance, verdict_sentences
-from replication.report.plots import glance
+from replication.report.frames import read_cells
+from replication.report.glance import distinct, in_brief, summary, verdict_sentences
+from replication.report.page import _provenance
+from replication.report.plots import overview
 from replication.report.tables import tidy
-from replication.stages.report import readme_table, report, summary
+from replication.stages.report import readme_table, report
 
-VOID = {"meta", "link", "br", "img", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Checks nesting and collects ids, references, headings, scopes and figures."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.refs, self.loads, self.tags = [], [], [], [], []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        attributes = dict(attrs)
-        self.tags.append((tag, attributes))
-        if tag not in VOID:
-            self.open.append(tag)
-        if "id" in attributes:
-            self.ids.append(attributes["id"])
-        for key in ("href", "src", "aria-labelledby"):
-            if key in attributes:
-                self.refs.append((tag, attributes[key]))
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.text += data
+RESULTS = Path("results/quick")
 
 
 @pytest.fixture(scope="module")
-def written(quick, tmp_path_factory):
-    folder, cells = quick
-    target = tmp_path_factory.mktemp("report")
-    report(read_cells(folder, cells), target)
-    return target
+def written(populated, tmp_path_factory):
+    """results/quick after the report of `quick`."""
+    folder = copied(populated, tmp_path_factory.mktemp("report"))
+    with chdir(folder):
+        report(QUICK)
+    return folder / RESULTS
 
 
 def files(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    kept = (p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in kept}
 
 
-def test_the_same_cells_give_the_same_bytes(quick, written, tmp_path):
-    folder, cells = quick
-    report(read_cells(folder, cells), tmp_path)
-    assert files(tmp_path) == files(written)
+def made_of(folder):
+    return {name: data for name, data in files(folder).items() if name.split("/")[0] not in RAW}
+
+
+RAW = ("cells", "provenance")
+
+
+def test_the_same_cells_give_the_same_bytes(quick, written):
+    report(quick)
+    assert made_of(RESULTS) == made_of(written)
 
 
 def test_what_is_written(written):
-    names = {path.as_posix() for path in files(written)}
-    for table in ("table1", "table2", "table7", "table8", "glance", "diagnostics"):
-        assert {f"tables/{table}.md", f"tables/{table}.tex"} <= names
-    for figure in ("gains", "figure1", "table1-digits-gains", "table1-digits-scores"):
-        assert {f"figures/{figure}.svg", f"figures/{figure}.png"} <= names
-    assert {"report.html", "summary.json", "tables/table1.csv"} <= names
+    names = {*made_of(written)}
+    assert names == {
+        "report.html",
+        "summary.json",
+        "tables/glance/readme.md",
+        "tables/glance/diagnostics.csv",
+        *(f"tables/glance/{n}.{s}" for n in ("glance", "diagnostics") for s in ("md", "tex")),
+        "figures/gains.csv",
+        *(f"figures/{name}.{suffix}" for name in ("gains", "figure1") for suffix in ("svg", "png")),
+    }
 
 
 def test_tables_and_summary_know_no_times(written):
-    for path, content_ in files(written).items():
-        if path.name != "report.html":
-            assert b"2030-01-02" not in content_
-            assert b"0123abc" not in content_
+    for name, content in made_of(written).items():
+        if name != "report.html":
+            assert b"2030-01-02" not in content
+            assert b"0123abc" not in content
     text = (written / "report.html").read_text()
     for fact in ("2030-01-02", "0123abc", "CPU, 2 cores", "torch 2.11.0", "dvc repro"):
         assert fact in text
@@ -115,58 +97,79 @@ def test_the_page_is_accessible(written):
     assert all(a["role"] == "img" and len(a["aria-label"]) > 50 for a in drawings)
 
 
+def test_every_colour_of_a_figure_follows_the_page(written):
+    text = (written / "report.html").read_text()
+    used = {part.split(")")[0] for part in text.split("var(--")[1:]}
+    assert {"orange", "purple"} <= used
+    assert all(f"--{name}:" in text for name in used)
+
+
 def test_the_page_has_every_table_and_figure(written):
     page = Page((written / "report.html").read_text())
-    for identity in ("table1", "table2", "table7", "table8", "figure1", "figure2a", "figure2b"):
+    tables = ("table1", "table2", "table5", "table7", "table8")
+    for identity in (*tables, "figure1", "figure2a", "figure2b"):
         assert identity in page.ids
     assert page.text.count("Not run") >= 3
     assert "Gain over the upstream alone on digits" in page.text
     assert "Where nothing" not in page.text
 
 
-def test_the_overview_has_a_line_per_setting_and_a_mark_per_difference(quick):
-    folder, cells = quick
-    frame = tidy(read_cells(folder, cells))
-    (axes,) = glance(frame).axes
+def test_the_overview_has_a_line_per_setting_and_a_mark_per_difference(cells):
+    frame = distinct(tidy(cells))
+    (axes,) = overview(frame, cells.legend).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         f"{upstream}, {batch}"
         for upstream in ("RandAugment", "Mixup")
         for batch in ("augmented only", "clean + augmented")
     ]
-    shown = sorted(
-        line.get_xdata()[0] for line in axes.lines if line.get_marker() in ("o", "s", "^", "D")
-    )
-    named = ("paper", "calibrated", "train-validation", "permuted", "smoothing")
-    wanted = frame[(frame["upstream"] != "none") & frame["refiner"].isin(named)]
-    assert shown == sorted(wanted["difference"])
+    marks = [line for line in axes.lines if line.get_marker() != "None"]
+    wanted = frame[(frame["upstream"] != "none") & (frame["refiner"] != "none")]
+    assert sorted(line.get_xdata()[0] for line in marks) == sorted(wanted["difference"])
+    looks = {(line.get_color(), line.get_marker()) for line in marks}
+    assert len(looks) == wanted["refiner"].nunique()
 
 
-def test_a_methods_time_is_counted_once_and_not_for_each_of_its_batches():
-    keys = [
-        ("images", "digits", "slim", "mixup", batch, refiner)
-        for batch in ("augmented", "clean-augmented")
-        for refiner in ("none", "paper")
-    ]
-    shared = SimpleNamespace(provenance=dict.fromkeys(keys, Provenance(seconds=30)))
-    assert _provenance(shared)["seconds"] == "60 s"
-    assert _provenance(shared)["times"] == [("digits", "slim", 2, "60 s")]
+def test_the_time_is_that_of_all_cells():
+    of = [cell(refiner, batch) for refiner in ("none", "paper")
+          for batch in ("augmented", "clean-augmented")]  # fmt: skip
+    known = SimpleNamespace(provenance={one.key: Provenance(seconds=15) for one in of})
+    assert _provenance(known)["seconds"] == "60 s"
+    assert _provenance(known)["times"] == [("digits", "resnet18-slim", 4, "60 s")]
 
 
-def test_the_verdicts_are_counted(quick, written):
-    folder, cells = quick
-    frame = tidy(read_cells(folder, cells))
+def test_the_summary_is_a_screen_of_numbers(cells, written):
+    frame = tidy(cells)
     counted = json.loads((written / "summary.json").read_text())
     assert counted == summary(frame)
-    assert sum(counted["verdicts"].values()) == 8
-    assert len(counted["difference"]) == 8
-    key = "digits-resnet18-slim-mixup-augmented-paper"
-    assert counted["difference"][key] == pytest.approx(-60, abs=1)
-    paper, calibrated = verdict_sentences(frame)
+    assert {*counted} == {"images"}
+    assert [*counted["images"]] == ["calibrated", "paper"]  # as sorted in the file
+    of_mixup = frame[frame["refiner"] == "paper"]["difference"]
+    assert counted["images"]["paper"]["gain"] == pytest.approx(of_mixup.mean(), abs=1e-3)
+    verdicts = frame[frame["refiner"] == "calibrated"]["verdict"]
+    for name in ("reproduced", "harm"):
+        assert counted["images"]["calibrated"][name] == (verdicts == name).sum()
+    assert sum(len(numbers) for numbers in counted["images"].values()) == 6
+
+
+def test_the_verdicts_are_said(cells, written):
+    paper, calibrated = verdict_sentences(tidy(cells), cells.legend)
     assert paper.startswith("SAFLEX, as in the paper: of 4 cells, ")
     assert calibrated.startswith("SAFLEX, calibrated: of 4 cells, ")
     text = Page((written / "report.html").read_text()).text
     assert paper in text
     assert calibrated in text
+
+
+def test_the_gains_are_there_to_plot(written, cells):
+    rows = pd.read_csv(written / "figures/gains.csv")
+    frame = distinct(tidy(cells))
+    refined = frame[(frame["upstream"] != "none") & (frame["refiner"] != "none")]
+    assert len(rows) == len(refined)
+    row = rows[(rows["upstream"] == "mixup") & (rows["refiner"] == "paper")].iloc[0]
+    assert row["setting"] == "digits, resnet18-slim · Mixup, augmented only"
+    assert row["gain"] == pytest.approx(-60, abs=1)
+    assert row["low"] < row["gain"] < row["high"]
+    assert row["verdict"] == "harm"
 
 
 def test_the_readme_block(written, tmp_path):
@@ -178,56 +181,58 @@ def test_the_readme_block(written, tmp_path):
         readme_table(tmp_path)
 
 
-def test_nothing_run_at_all(tmp_path):
-    cells = grid("digits", "resnet18-slim", ("mixup",))
-    report(read_cells(tmp_path, cells), tmp_path)
-    page = Page((tmp_path / "report.html").read_text())
+def test_nothing_run_at_all():
+    report(settings(grid(["digits"], ["resnet18-slim"], ["mixup"])))
+    page = Page((RESULTS / "report.html").read_text())
     assert "0 of 16 cells run" in page.text
     assert "of 2 cells, 2 are not run" in page.text
-    assert json.loads((tmp_path / "summary.json").read_text())["difference"] == {}
+    nothing = {"reproduced": 0, "harm": 0}
+    counted = json.loads((RESULTS / "summary.json").read_text())
+    assert counted == {"images": {"paper": nothing, "calibrated": nothing}}
 
 
-def test_the_readme_block_says_what_nobody_ran_in_a_sentence(tmp_path, quick):
-    folder, cells = quick
-    more = cells + grid("pathmnist", "resnet18-slim", ("mixup", "crop"))
-    report(read_cells(folder, more), tmp_path)
-    block = readme_table(tmp_path)
-    assert "- Not run: pathmnist with Mixup and Crop." in block
+def test_the_readme_block_says_what_nobody_ran_in_a_sentence(quick):
+    datasets, upstreams = ["digits", "pathmnist"], ["randaugment", "mixup", "crop"]
+    block = brief(settings(grid(datasets, ["resnet18-slim"], upstreams)))
+    (said,) = [line for line in block.splitlines() if line.startswith("- Not run: ")]
+    assert "pathmnist with RandAugment, Mixup and Crop" in said
+    assert "digits with Crop" in said
     assert "| pathmnist" not in block
 
 
-def test_a_model_that_nobody_ran_on_a_data_set_is_named(tmp_path, quick):
-    folder, cells = quick
-    more = cells + grid("digits", "resnet18", ("mixup",))
-    report(read_cells(folder, more), tmp_path)
-    assert "- Not run: digits, resnet18, with Mixup." in readme_table(tmp_path)
+def test_a_model_that_nobody_ran_on_a_data_set_is_named(quick):
+    part = grid(["digits"], ["resnet18-slim", "resnet18"], ["randaugment", "mixup"])
+    assert "- Not run: digits, resnet18, with RandAugment and Mixup." in brief(settings(part))
 
 
-def test_what_an_earlier_report_wrote_is_gone(tmp_path, quick):
-    folder, cells = quick
-    for part in ("tables", "figures"):
-        (tmp_path / part).mkdir()
-        (tmp_path / part / "old.md").write_text("of cells that are no more")
-    report(read_cells(folder, cells), tmp_path)
-    assert not [*tmp_path.glob("*/old.md")]
-    assert (tmp_path / "tables" / "table1.md").exists()
+def brief(everything):
+    cells = read_cells(everything)
+    return in_brief(tidy(cells), cells.legend)
 
 
-def test_one_seed_and_no_cells(tmp_path):
-    setting = ("digits", "resnet18-slim", "mixup", "augmented")
-    cells = [name(*setting, refiner) for refiner in ("none", "paper")]
-    for cell, value in zip(cells, (80, 81), strict=True):
-        write(tmp_path, content(cell, [value]))
-    report(read_cells(tmp_path, cells), tmp_path)
-    assert "undecided" in Page((tmp_path / "report.html").read_text()).text
-    report(read_cells(tmp_path / "none", []), tmp_path / "none")
-    assert "no SAFLEX cell" in (tmp_path / "none" / "report.html").read_text()
+def test_what_an_earlier_report_wrote_is_gone_and_the_tables_stay(quick):
+    for part in ("tables/glance", "figures", "tables/table1"):
+        (RESULTS / part).mkdir(parents=True)
+        (RESULTS / part / "old.md").write_text("of cells that are no more")
+    report(quick)
+    assert [p.parent.name for p in RESULTS.rglob("old.md")] == ["table1"]
+    assert (RESULTS / "tables/glance/glance.md").exists()
+    assert not [*RESULTS.rglob(".*")]
 
 
-def test_the_toy_is_drawn_from_its_file(tmp_path, monkeypatch):
+def test_one_seed_and_no_cells():
+    for refiner, value in (("none", 80), ("paper", 81)):
+        write(made(cell(refiner), [value]))
+    report(one(refiners=["none", "paper"]))
+    assert "undecided" in Page((RESULTS / "report.html").read_text()).text
+    report(settings(profile="empty"))
+    assert "no SAFLEX cell" in Path("results/empty/report.html").read_text()
+
+
+def test_the_toy_is_drawn_from_its_file(monkeypatch):
     seen = []
 
-    def draw(toy):
+    def draw(toy, legend):
         seen.append(toy)
         figure = Figure()
         figure.add_subplot().plot([0, 1])
@@ -235,11 +240,11 @@ def test_the_toy_is_drawn_from_its_file(tmp_path, monkeypatch):
 
     toys = SimpleNamespace(figure_2a=draw, figure_2b=draw)
     monkeypatch.setitem(sys.modules, "replication.report.toy_figures", toys)
-    (tmp_path / "toy.json").write_text('{"records": []}')
-    report(read_cells(tmp_path, []), tmp_path)
+    write_raw({"records": []}, RESULTS / "cells" / "toy.json")
+    report(settings())
     assert seen == [{"records": []}] * 2
-    assert (tmp_path / "figures" / "figure2b.svg").exists()
-    page = Page((tmp_path / "report.html").read_text())
+    assert (RESULTS / "figures" / "figure2b.svg").exists()
+    page = Page((RESULTS / "report.html").read_text())
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -247,12 +252,12 @@ def test_a_figure_in_a_page_keeps_its_references_apart():
     svg = (
         '<?xml version="1.0"?>\n<svg width="9pt" height="9pt" viewBox="0 0 9 9">'
         '<metadata><x href="http://x"/></metadata><path id="a" style="fill: #1b1f24"/>'
-        '<use xlink:href="#a"/><g clip-path="url(#a)"/></svg>'
+        '<use xlink:href="#a"/><g clip-path="url(#a)"/><text>id="a" #1b1f24</text></svg>'
     )
     placed = inline(svg, "f", 'less < "more"')
     assert placed == (
         '<svg role="img" aria-label="less &lt; &quot;more&quot;" viewBox="0 0 9 9">'
         '<path id="f-a" style="fill: var(--ink)"/>'
-        '<use href="#f-a"/><g clip-path="url(#f-a)"/></svg>'
+        '<use href="#f-a"/><g clip-path="url(#f-a)"/><text>id="a" #1b1f24</text></svg>'
     )
-    assert "#1b1f24" in inline(svg, "f", "", follow=False)
+    assert 'style="fill: #1b1f24"' in inline(svg, "f", "", follow=False)

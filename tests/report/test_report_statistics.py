@@ -3,37 +3,41 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_cells import content, grid, name, write
+from made_cells import DEFINITIONS, cell, grid, made, one, settings, write, write_raw
 from scipy.stats import sem, t, ttest_rel
 
-from replication.report.cells import read_cells
-from replication.report.methods import refiner_label
+from replication.cells import Score
+from replication.report.diagnostics import diagnostics
+from replication.report.frames import Column, read_cells
 from replication.report.statistics import (
     VERDICTS,
     analyse,
     count_verdicts,
-    diagnostics,
     headroom,
     intervals,
     verdict,
 )
 
-SETTING = ("digits", "resnet18-slim", "mixup", "augmented")
 NAN = (np.nan, np.nan)
 
 
-def read(folder, **values):
+def read(more=None, **values):
     """Cells of one setting, a list of percentages each; `clean` is training without upstream."""
-    cells = []
-    for refiner, scores in values.items():
-        refiner = refiner.replace("_", "-")
-        method = (*SETTING, refiner)
-        if refiner.startswith("clean"):
-            method = (*SETTING[:2], "none", "clean", refiner.removeprefix("clean-"))
-        cells.append(name(*method))
+    named = {name.replace("_", "-"): scores for name, scores in values.items()}
+    clean = [name.removeprefix("clean-") for name in named if name.startswith("clean")]
+    refiners = [name for name in named if not name.startswith("clean")]
+    for name, scores in named.items():
+        of = cell(name)
+        if name.startswith("clean"):
+            of = cell(name.removeprefix("clean-"), "clean", "none")
         if scores is not None:
-            write(folder, content(cells[-1], scores))
-    return read_cells(folder, cells)
+            write(made(of, scores))
+    return read_cells(one(refiners=refiners, clean=clean, more=more))
+
+
+def undefined(of, values):
+    """A result file with a NaN, which is no JSON and is read nevertheless."""
+    write_raw(made(of, values).model_dump(mode="json"), of.result("quick"))
 
 
 def row(cells, refiner):
@@ -89,18 +93,20 @@ def test_repeated_splits_cover_as_announced():
     assert missed[20 / 65] < 0.15 * 300 < missed[0.0]
 
 
-def test_tables_are_resplit_and_images_are_not(tmp_path):
-    keys = ("wine", "mlp", "cutmix", "augmented", "none")
-    for family, expected in (("tabular", 200 / 600), ("images", 0)):
-        cell = name(*keys, family)
-        write(tmp_path, content(cell, [70, 71]))
-        assert read_cells(tmp_path, [cell]).scores["resplit"].eq(expected).all()
+def test_tables_are_resplit_and_images_are_not():
+    for experiment, dataset, model, upstream, expected in (
+        ("tabular", "wine", "mlp", "cutmix", 200 / 600),
+        ("images", "digits", "resnet18", "mixup", 0),
+    ):
+        write(made(cell("none", "augmented", upstream, model, dataset, experiment), [70, 71]))
+        everything = one(experiment, dataset, model, upstream, ["none"])
+        assert read_cells(everything).scores["resplit"].eq(expected).all()
 
 
-def test_differences_are_paired_by_seed(tmp_path):
+def test_differences_are_paired_by_seed():
     rng = np.random.default_rng(0)
     alone, refined = rng.uniform(70, 80, 6), rng.uniform(72, 82, 6)
-    found = row(read(tmp_path, none=alone, paper=refined), "paper")
+    found = row(read(none=alone, paper=refined), "paper")
     low, high = ttest_rel(refined, alone).confidence_interval(0.95)
     assert found["difference"] * 100 == pytest.approx((refined - alone).mean())
     assert [found["difference_low"] * 100, found["difference_high"] * 100] == pytest.approx(
@@ -109,8 +115,8 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert found["difference_n"] == 6
 
 
-def test_only_common_seeds_are_paired(tmp_path):
-    cells = read(tmp_path, none=[70, 71, 72], paper=[75, 76, 77, 99])
+def test_only_common_seeds_are_paired():
+    cells = read(none=[70, 71, 72], paper=[75, 76, 77, 99])
     found = row(cells, "paper")
     assert (found["n"], found["difference_n"]) == (4, 3)
     assert found["difference"] == pytest.approx(0.05)
@@ -138,20 +144,23 @@ def test_verdicts(gain, controls, expected):
     assert expected in VERDICTS
 
 
-def test_a_reading_is_put_to_the_test_by_the_controls_that_imitate_it(tmp_path):
-    alone = np.array([70.0, 71.0, 72.0, 74.0])
-    wobble = np.array([0.1, -0.1, 0.2, 0.0])
+ALONE = np.array([70.0, 71.0, 72.0, 74.0])
+WOBBLE = np.array([0.1, -0.1, 0.2, 0.0])
+MINE = {**DEFINITIONS["refiners"]["calibrated"], "label": "mine"}
+
+
+def test_a_reading_is_put_to_the_test_by_the_controls_that_imitate_it():
     cells = read(
-        tmp_path,
-        none=alone,
-        paper=alone + 1 - wobble,
-        calibrated=alone + 4 + wobble,
+        none=ALONE,
+        paper=ALONE + 1 - WOBBLE,
+        calibrated=ALONE + 4 + WOBBLE,
         theorem_1=None,
-        mine=alone + 4 + wobble,
-        permuted=alone + 1 + wobble,
-        smoothing=alone - 1 + wobble,
-        permuted_paper=alone + 1 + wobble,
-        smoothing_paper=alone - 1 + wobble,
+        mine=ALONE + 4 + WOBBLE,
+        permuted=ALONE + 1 + WOBBLE,
+        smoothing=ALONE - 1 + WOBBLE,
+        permuted_paper=ALONE + 1 + WOBBLE,
+        smoothing_paper=ALONE - 1 + WOBBLE,
+        more={"refiners": {"mine": MINE}},
     )
     table = analyse(cells)
     assert table.set_index("refiner")["verdict"].dropna().to_dict() == {
@@ -168,24 +177,69 @@ def test_a_reading_is_put_to_the_test_by_the_controls_that_imitate_it(tmp_path):
     }
 
 
-def test_a_control_of_ones_own_reading_is_not_called_saflex():
-    assert refiner_label("permuted-mine") == "permuted-mine (control)"
-    assert refiner_label("mine") == "SAFLEX, mine"
+def test_whose_control_it_is_stands_in_its_field_and_not_in_its_name():
+    """`permuted-mine` and `smoothing-mine` are of another reading, and other names are of mine."""
+    controls = {
+        "permuted-mine": {"kind": "permuted", "of": "theorem-1"},
+        "smoothing-mine": {"kind": "smoothing", "of": "theorem-1"},
+        "shuffled": {"kind": "permuted", "of": "mine"},
+        "soft": {"kind": "smoothing", "of": "mine"},
+    }
+    table = analyse(
+        read(
+            none=ALONE,
+            mine=ALONE + 4 + WOBBLE,
+            theorem_1=ALONE + 4 + WOBBLE,
+            permuted_mine=ALONE + 4 - WOBBLE,
+            smoothing_mine=ALONE,
+            shuffled=ALONE + 1 - WOBBLE,
+            soft=ALONE,
+            more={"refiners": {"mine": MINE, **controls}},
+        )
+    ).set_index("refiner")
+    assert table.loc["mine", "verdict"] == "reproduced"
+    assert table.loc["theorem-1", "verdict"] == "gain, matched by a control"
+    assert table.loc["mine", "against_permuted"] * 100 == pytest.approx(3 + 2 * WOBBLE.mean())
 
 
-def test_one_seed_is_undecided_and_a_missing_upstream_not_run(tmp_path):
-    assert row(read(tmp_path / "a", none=[70], paper=[75]), "paper")["verdict"] == "undecided"
-    assert row(read(tmp_path / "b", none=None, paper=[75, 76]), "paper")["verdict"] == "not run"
+def test_another_column_is_another_split_or_weights():
+    of = cell("none")
+    file = made(of, [70, 71])
+    seeds = [
+        seed.model_copy(
+            update={
+                "scores": [
+                    *seed.scores,
+                    Score(split="ood", weights="ensembled", metric="accuracy", value=value),
+                ]
+            }
+        )
+        for seed, value in zip(file.seeds, (0.5, 0.6), strict=True)
+    ]
+    write(file.model_copy(update={"seeds": seeds}))
+    cells = read_cells(one(refiners=["none"]))
+    assert analyse(cells)["mean"].tolist() == [0.705]
+    other = analyse(cells, Column("ood", "ensembled")).iloc[0]
+    assert (other["mean"], other["split"], other["weights"]) == (0.55, "ood", "ensembled")
+    assert analyse(cells, Column("ood", "final"))["mean"].isna().all()
 
 
-def test_an_undefined_score_is_undecided(tmp_path):
-    cells = read(tmp_path, none=[70, 71], paper=[75, float("nan")])
+def test_one_seed_is_undecided():
+    assert row(read(none=[70], paper=[75]), "paper")["verdict"] == "undecided"
+
+
+def test_without_its_upstream_alone_a_reading_is_not_run():
+    assert row(read(none=None, paper=[75, 76]), "paper")["verdict"] == "not run"
+
+
+def test_an_undefined_score_is_undecided():
+    undefined(cell("paper"), [75, float("nan")])
+    cells = read(none=[70, 71], paper=None)
     assert row(cells, "paper")["verdict"] == "undecided"
 
 
-def test_headroom_is_over_the_best_of_three(tmp_path):
+def test_headroom_is_over_the_best_of_three():
     cells = read(
-        tmp_path,
         none=[70, 72],
         train_validation=[73, 76],
         clean_none=[80, 81],
@@ -198,27 +252,34 @@ def test_headroom_is_over_the_best_of_three(tmp_path):
     assert (found.loc[0, ["mean", "low", "high"]] * 100).tolist() == pytest.approx([9.5, low, high])
 
 
-def test_headroom_without_anything_to_compare(tmp_path):
-    assert headroom(read(tmp_path, none=[70, 72])).empty
+def test_headroom_without_anything_to_compare():
+    assert headroom(read(none=[70, 72])).empty
 
 
-def test_diagnostics_are_means_over_seeds(tmp_path):
-    cell = name(*SETTING, "paper")
-    file = content(cell, [70, 71], kept=0.5)
-    file["seeds"][1]["refiner"]["kept"] = 1.0
-    write(tmp_path, file)
-    assert diagnostics(read_cells(tmp_path, [cell])).loc[0, "kept"] == 0.75
+def test_headroom_looks_at_what_was_trained_on_and_not_at_names():
+    both = {"kind": "none", "role": "control", "train_on_validation": True}
+    cells = read(none=[70, 72], pooled=[73, 76], more={"refiners": {"pooled": both}})
+    assert headroom(cells).loc[0, "best"] == "upstream on train + validation"
 
 
-def test_diagnostics_that_are_not_measured_are_blank(tmp_path):
-    cells = [name(*SETTING, refiner) for refiner in ("calibrated", "paper", "soft-augmentation")]
+def test_diagnostics_are_means_over_seeds():
+    file = made(cell("paper"), [70, 71], kept=0.5)
+    second = file.seeds[1].model_copy(update={"refiner": {"kept": 1.0}})
+    write(file.model_copy(update={"seeds": [file.seeds[0], second]}))
+    assert diagnostics(read_cells(one(refiners=["paper"]))).loc[0, "kept"] == 0.75
+
+
+def test_diagnostics_that_are_not_measured_are_blank():
+    refiners = ("calibrated", "paper", "soft-augmentation")
     of_pi, of_labels = ["mean_abs_pi", "agreement", "reliability"], ["other", "other_weight"]
     measured = [(0.3, 0.4, 0.2, 0.0), (0.3, 1.0, 0.0, 0.0), (0.0, 1.0, 0.2, 0.2)]
-    for cell, (pi, reliability, *others) in zip(cells, measured, strict=True):
+    for refiner, (pi, reliability, *others) in zip(refiners, measured, strict=True):
         done = {"mean_abs_pi": pi, "agreement": 0.2, "reliability": reliability}
         done |= dict(zip(of_labels, others, strict=True))
-        write(tmp_path, content(cell, [70, 71], **done))
-    blank = diagnostics(read_cells(tmp_path, cells)).set_index("refiner").isna()
+        write(made(cell(refiner, upstream="crop"), [70, 71], **done))
+    part = grid(["digits"], ["resnet18-slim"], ["crop"], ["calibrated", "paper"], (),
+                ["augmented"], ["soft-augmentation"])  # fmt: skip
+    blank = diagnostics(read_cells(settings(part))).set_index("refiner").isna()
     assert not blank.loc["calibrated"].any()
     assert blank.loc["paper", of_pi].tolist() == [False, False, True]
     assert blank.loc["paper", of_labels].all()
@@ -226,8 +287,8 @@ def test_diagnostics_that_are_not_measured_are_blank(tmp_path):
     assert not blank.loc["soft-augmentation", of_labels].any()
 
 
-def test_nothing_run(tmp_path):
-    cells = read_cells(tmp_path, grid("digits", "resnet18-slim", ("mixup",)))
+def test_nothing_run():
+    cells = read_cells(settings(grid(["digits"], ["resnet18-slim"], ["mixup"])))
     assert set(analyse(cells)["verdict"].dropna()) == {"not run"}
     assert headroom(cells).empty
     assert diagnostics(cells).empty

@@ -1,95 +1,135 @@
-"""A cell's data: the refiner's part of the validation split, and nothing else is touched."""
+"""A cell at work: its data, its stored views, and what its identity knows."""
 
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 import replication.data
-from replication.settings import expected_cells, load
-from replication.stages import augment
-from replication.training.cell import Cell
+from replication import settings
+from replication.settings import refiners, upstreams
+from replication.stages import views
+from replication.training import cell
+from replication.training.cell import Work
 
-ROOT = Path(__file__).parents[2]
+QUICK = settings.load("quick")
+HALF = refiners.Saflex(
+    kind="saflex",
+    role="reading",
+    reading="paper",
+    validation_share=0.5,
+    validation_noise=0.4,
+)
 
 
 @pytest.fixture
-def cells(tmp_path):
-    """Cells of digits by their refiner: one whole, one with half a split and noise."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    half = params["refiners"]["paper"] | {"validation_share": 0.5, "validation_noise": 0.4}
-    params["refiners"]["half"] = half
-    grid = params["run"]["images"]
-    grid |= {"datasets": ["digits"], "upstreams": ["randaugment"], "refiners": ["paper", "half"]}
-    params["run"]["folder"] = str(tmp_path / "embedded")
+def sets(tmp_path, monkeypatch):
     embedded = Path(replication.data.__file__).parent / "embedded"
-    shutil.copytree(embedded, tmp_path / "embedded")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    settings = load(tmp_path / "params.yaml")
-    return {
-        cell["refiner"]: Cell.of(settings, cell, tmp_path)
-        for cell in expected_cells(settings)
-        if (cell["dataset"], cell["batch"]) == ("digits", "augmented")
-    }
+    shutil.copytree(embedded, tmp_path / "sets")
+    monkeypatch.setattr(cell, "SETS", tmp_path / "sets")
+    monkeypatch.setattr(cell, "VIEWS", tmp_path / "views")
+    return tmp_path
 
 
-def test_a_refiners_part_of_the_validation_split(cells):
+@pytest.fixture
+def paper(sets):
+    return work(sets, "paper")
+
+
+def work(root, name, **changes):
+    planned = next(
+        p
+        for p in settings.methods(QUICK)
+        if (p.method.dataset, p.method.upstream) == ("digits", "randaugment")
+        and p.method.refiner == name
+    )
+    made = Work.of(planned, "quick", root / "checkpoints")[0]
+    return replace(made, recipe=made.recipe.model_copy(update=changes))
+
+
+def test_a_refiners_part_of_the_validation_split(sets):
     whole, half, other = (
-        cells[refiner].dataset(seed) for refiner, seed in (("paper", 0), ("half", 0), ("half", 1))
+        work(sets, "paper", **({"refiner": refiner} if refiner else {})).dataset(seed)
+        for refiner, seed in ((None, 0), (HALF, 0), (HALF, 1))
     )
     assert len(half.validation) == len(whole.validation) / 2
     assert (half.train.inputs == whole.train.inputs).all()
-    assert (half.test.labels == whole.test.labels).all()
+    assert (half.tests["test"].labels == whole.tests["test"].labels).all()
     assert (half.validation.inputs != other.validation.inputs).any()
     labels = {x.tobytes(): y for x, y in zip(*vars(whole.validation).values(), strict=True)}
     true = np.array([labels[x.tobytes()] for x in half.validation.inputs])
     assert (half.validation.labels != true).sum() == 0.4 * len(half.validation)
 
 
-def test_the_options_are_in_the_result_file_and_part_of_the_cells_identity(cells):
-    assert cells["half"].settings()["refiner"]["validation_noise"] == 0.4
-    assert cells["half"].checkpoints.folder != cells["paper"].checkpoints.folder
+def test_the_options_are_part_of_the_cells_identity(sets, paper):
+    half = work(sets, "paper", refiner=HALF)
+    assert half.identity()["settings"]["refiner"]["validation_noise"] == 0.4
+    assert half.checkpoints.folder != paper.checkpoints.folder
 
 
-@pytest.mark.parametrize(("changed", "same"), [({"jobs": 7}, True), ({"threads": 7}, False)])
-def test_how_many_seeds_run_at_once_is_no_part_of_the_identity(cells, tmp_path, changed, same):
-    cell = cells["paper"]
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["run"]["images"]["training"] |= changed
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    again = Cell.of(load(tmp_path / "params.yaml"), cell.cell, tmp_path)
-    assert (again.checkpoints.folder == cell.checkpoints.folder) == same
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [({"workers": 7}, True), ({"profile": "planted"}, True), ({"threads": 7}, False)],
+)
+def test_what_no_figure_depends_on_is_no_part_of_the_identity(paper, changes, same):
+    again = replace(paper, **changes)
+    assert (again.checkpoints.folder == paper.checkpoints.folder) == same
 
 
-def test_views_of_other_settings_or_data_are_refused(cells, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    cell = cells["paper"]
-    command = ["augment", "--dataset", "digits", "--upstream", "randaugment", "--out"]
+def test_what_the_report_says_is_no_part_of_the_identity(sets, paper):
+    renamed = refiners.Saflex(kind="saflex", role="rival", label="Another", reading="mine")
+    assert work(sets, "paper", refiner=renamed).identity() == paper.identity()
+
+
+@pytest.mark.parametrize(("name", "value"), [("__version__", "2.11.0")])
+def test_another_version_of_torch_never_resumes(paper, monkeypatch, name, value):
+    before = paper.identity()
+    monkeypatch.setattr(cell.torch, name, value)
+    assert paper.identity() != before
+
+
+def test_a_temporary_file_of_a_killed_download_is_no_data(paper, sets):
+    before = paper.identity()
+    (sets / "sets/digits/.digits-abc.npz").write_bytes(b"half of it")
+    assert replace(paper).identity() == before
+
+
+def stored(paper, root):
+    """The views of a cell, stored as the stage does it."""
+    folder = root / "views/quick/images/digits/randaugment"
+    folder.mkdir(parents=True)
+    views.store(paper.recipe, "digits", root / "sets", folder)
+    views.write_json(folder / "views.json", cell.views_of(paper.recipe, paper.files))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"views": 3},
+        {"upstream": upstreams.RandAugment(kind="randaugment", magnitude=3)},
+    ],
+)
+def test_views_of_other_settings_are_refused(sets, paper, change):
     with pytest.raises(ValueError, match="no stored views of these settings and data"):
-        cell.train(0, lambda: None)
-    monkeypatch.setattr(sys, "argv", [*command, "data/views/quick-digits-randaugment"])
-    augment.main()
-    assert cell._stored() == Path("data/views/quick-digits-randaugment")
-    for changed in ({"files": {}}, {"everything": settings_of(tmp_path, magnitude=3)}):
-        with pytest.raises(ValueError, match="dvc repro"):
-            replace(cell, **changed)._stored()
+        paper.train(0, lambda: None)
+    assert paper._stored() if stored(paper, sets) else None
+    with pytest.raises(ValueError, match="dvc repro"):
+        work(sets, "paper", **change)._stored()
 
 
-def settings_of(folder, **randaugment):
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params["upstreams"]["randaugment"] |= randaugment
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    return load(folder / "params.yaml")
+def test_views_of_other_data_are_refused(sets, paper):
+    stored(paper, sets)
+    (sets / "sets/digits/more.npz").write_bytes(b"")
+    with pytest.raises(ValueError, match="dvc repro"):
+        replace(paper)._stored()
 
 
-def test_other_views_never_resume_from_these_checkpoints(cells, tmp_path):
-    cell = cells["paper"]
-    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
-    params["run"]["images"]["views"] = 0
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    again = Cell.of(load(tmp_path / "params.yaml"), cell.cell, tmp_path)
-    assert again.checkpoints.folder != cell.checkpoints.folder
+def test_other_views_never_resume_from_these_checkpoints(sets, paper):
+    assert work(sets, "paper", views=0).checkpoints.folder != paper.checkpoints.folder
+
+
+def test_the_code_of_another_kind_of_data_changes_nothing():
+    assert cell.code("images") != cell.code("tabular")

@@ -7,9 +7,11 @@ import pytest
 from medmnist import INFO
 
 from replication import settings
-from replication.training.cell import Cell
+from replication.training import cell
+from replication.training.cell import Work
 
-FULL = settings.load(Path(__file__).parents[2] / "params.yaml", "full")
+FULL = settings.load("full")
+IMAGES = FULL.profile.images
 SETS = ["path", "derma", "tissue", "blood", "oct", "organa", "organc", "organs"]
 
 
@@ -26,30 +28,31 @@ def stand_in(folder: Path, name: str) -> None:
 
 
 def test_the_grid_is_the_papers():
-    images = FULL.run.images
-    assert images.datasets == [f"{name}mnist" for name in SETS]
-    assert [FULL.models[name].width for name in images.models] == [64]
-    recipe = images.training
+    assert IMAGES.datasets == [f"{name}mnist" for name in SETS]
+    assert [FULL.models[name].width for name in IMAGES.models] == [64]
+    recipe = IMAGES.training
     assert (recipe.epochs, recipe.batch_size, recipe.drops) == (100, 128, [0.5, 0.75])
 
 
-@pytest.mark.parametrize("name", FULL.run.images.datasets)
-def test_two_steps_of_each_set(tmp_path, name):
+@pytest.mark.parametrize("name", IMAGES.datasets)
+def test_two_steps_of_each_set(tmp_path, monkeypatch, name):
     """16 images in batches of 8, with the network, recipe and upstreams of the grid."""
     stand_in(tmp_path, name)
-    images = FULL.run.images
-    recipe = images.training.model_copy(update={"epochs": 1, "batch_size": 8})
-    grid = images.model_copy(update={"training": recipe})
-    run = FULL.run.model_copy(update={"folder": str(tmp_path), "images": grid})
-    every = FULL.model_copy(update={"run": run})
-    cell = next(
-        c
-        for c in settings.expected_cells(every)
-        if c["dataset"] == name and (c["upstream"], c["refiner"]) == ("randaugment", "calibrated")
+    monkeypatch.setattr(cell, "SETS", tmp_path)
+    planned = next(
+        p
+        for p in settings.methods(FULL)
+        if p.method.dataset == name
+        and (p.method.upstream, p.method.refiner) == ("randaugment", "calibrated")
     )
+    training = planned.recipe.training.model_copy(update={"epochs": 1, "batch_size": 8})
+    recipe = planned.recipe.model_copy(update={"training": training})
+    planned = planned.model_copy(update={"recipe": recipe})
+    work = Work.of(planned, "full", tmp_path / "checkpoints")[0]
     ticks = []
-    work = Cell.of(every, cell, tmp_path / "checkpoints")
-    result = work.train(0, lambda: ticks.append(1))
+    seed = work.train(0, lambda: ticks.append(1))
     assert len(ticks) == 1
     assert work.dataset(0).classes == len(INFO[name]["label"])
-    assert np.isfinite([result["loss"], result["refiner"]["mean_abs_pi"]]).all()
+    assert np.isfinite([s.value for s in seed.scores] + [seed.refiner["mean_abs_pi"]]).all()
+    result = work.result([seed])
+    assert (result.metric, result.split, result.data.tests) == ("accuracy", "test", {"test": 12})

@@ -23,33 +23,33 @@ def arrays(tmp_path):
 def test_rows_are_those_of_the_concatenated_arrays(arrays, monkeypatch, free):
     monkeypatch.setattr(storage, "_free", lambda device: free)
     views, i = torch.tensor([0, 2, 1, 1, 0]), torch.tensor([10, 6, 7, 0, 6])
-    both = hold(arrays, CPU, jobs=1, axis=1)
+    both = hold(arrays, CPU, workers=1, axis=1)
     assert isinstance(both, Joined) == (free == 0)
     assert len(both) == 3
     expected = np.concatenate(arrays, 1)[views, i]
     assert (both[views, i].numpy() == expected).all()
 
-    samples = hold([array[0] for array in arrays], CPU, jobs=1)
+    samples = hold([array[0] for array in arrays], CPU, workers=1)
     assert len(samples) == 11
     assert (samples[i].numpy() == np.concatenate(arrays, 1)[0, i]).all()
-    one = hold(arrays[:1], CPU, jobs=1, axis=1)
+    one = hold(arrays[:1], CPU, workers=1, axis=1)
     assert (one[views, i % 7].numpy() == arrays[0][views, i % 7]).all()
 
 
 def test_seeds_side_by_side_share_the_free_memory(arrays, monkeypatch):
     need = sum(array.nbytes for array in arrays)
     monkeypatch.setattr(storage, "_free", lambda device: 4 * need)
-    moved = [isinstance(hold(arrays, CPU, jobs, axis=1), torch.Tensor) for jobs in (1, 2, 3)]
+    moved = [isinstance(hold(arrays, CPU, workers, axis=1), torch.Tensor) for workers in (1, 2, 3)]
     assert moved == [True, True, False]
 
 
 def test_on_a_cpu_files_are_not_read_into_memory(arrays):
-    assert hold(arrays[:1], CPU, jobs=1).data_ptr() == arrays[0].ctypes.data
-    assert isinstance(hold(arrays, CPU, jobs=1, axis=1), Joined)
+    assert hold(arrays[:1], CPU, workers=1).data_ptr() == arrays[0].ctypes.data
+    assert isinstance(hold(arrays, CPU, workers=1, axis=1), Joined)
 
 
 def test_arrays_in_memory_are_joined_in_any_case():
-    joined = hold([np.arange(3), np.arange(2)], CPU, jobs=1)
+    joined = hold([np.arange(3), np.arange(2)], CPU, workers=1)
     assert torch.equal(joined, torch.tensor([0, 1, 2, 0, 1]))
 
 

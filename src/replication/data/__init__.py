@@ -1,53 +1,41 @@
-"""Loaders: from a folder of files and the settings of a data set to a `Dataset`."""
+"""Data sets: where their files come from, and loaders from files to a `Dataset`, by kind.
 
+A loader is imported when it is called, so that asking for an origin costs nothing.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from replication.data.dataset import Dataset, Split
-from replication.settings import DataSource
+from replication.data.download import obtain
+from replication.data.sources import DataError, origin
+from replication.settings.datasets import AnyDataSource
 
-__all__ = ["Dataset", "Split", "load", "statistics"]
+__all__ = ["DataError", "Dataset", "Split", "load", "obtain", "origin", "statistics"]
+
+LOADERS = {
+    "digits": "images.digits",
+    "medmnist": "images.medmnist",
+    "table": "tabular",
+    "csv": "tabular",
+}
 
 
-def load(name: str, source: DataSource, folder: Path | str, seed: int) -> Dataset:
+def load(name: str, source: AnyDataSource, folder: Path | str, seed: int) -> Dataset:
     """The data set `name` from `folder/name/`, read as its settings say.
 
-    seed: draws the splits of tables, which have no published ones; images do not depend on it.
+    seed: draws the splits of data sets that have no published ones; others do not depend on it.
+    ValueError or FileNotFoundError naming file and remedy.
     """
-    place = Path(folder) / name
-    match source.kind:
-        case "digits":
-            from replication.data.digits import digits
-
-            return digits(place, source.train, source.validation, source.split_seed)
-        case "medmnist":
-            from replication.data.medmnist import medmnist
-
-            return medmnist(name, place)
-        case "table":
-            from replication.data.sources import SOURCES
-            from replication.data.tabular import load as load_table
-
-            return load_table(name, place / SOURCES[name].file, seed)
-        case "csv":
-            from replication.data.tabular import load_csv
-
-            columns = tuple(source.categorical), tuple(source.dropped)
-            return load_csv(place / source.file, source.target, source.separator, *columns, seed)
+    loader = import_module(f"{__name__}.{LOADERS[source.kind]}")
+    return loader.load(name, source, Path(folder) / name, seed)
 
 
-def statistics(name: str, source: DataSource, folder: Path | str) -> dict | None:
-    """The row of Table 5 of a table, None for images."""
-    place = Path(folder) / name
-    match source.kind:
-        case "table":
-            from replication.data.sources import SOURCES
-            from replication.data.tabular import statistics as of_table
+def statistics(name: str, source: AnyDataSource, folder: Path | str) -> dict[str, Any] | None:
+    """The row of Table 5 of a table in `folder/name/`, None for other data."""
+    if source.takes != "tabular":
+        return None
+    from replication.data import tabular
 
-            return of_table(name, place / SOURCES[name].file)
-        case "csv":
-            from replication.data.tabular import csv_table
-            from replication.data.tabular import statistics as of_table
-
-            columns = tuple(source.categorical), tuple(source.dropped)
-            table = csv_table(source.target, source.separator, *columns)
-            return of_table(table, place / source.file)
+    return tabular.statistics(name, source, Path(folder) / name)

@@ -1,5 +1,6 @@
-"""What every loader returns and every training loop takes: a data set with three splits."""
+"""What every loader returns and every training loop takes: a data set that owns its splits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,18 +24,23 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three splits of one data set.
+    """Training, validation and as many test splits as the data set has, by name.
 
+    metric: the primary one. prepare: from a tensor of inputs to what models take.
     cardinalities: for tables, the number of codes of each categorical column, in column order;
         code 0 stands for a missing category, or one that training does not have twice.
+    split_per_seed: every seed draws its own splits.
     """
 
     name: str
     classes: int
     train: Split
     validation: Split
-    test: Split
+    tests: dict[str, Split]
+    metric: str
+    prepare: Callable
     cardinalities: tuple[int, ...] = ()
+    split_per_seed: bool = False
 
     def with_validation(self, share: float, noise: float, seed: int) -> "Dataset":
         """The same with `share` of the validation split, `noise` of whose labels are wrong.

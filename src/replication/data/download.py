@@ -1,63 +1,82 @@
-"""Fetching one data file: the mirror first, then its publisher; checksum verified; atomic."""
+"""The files of a data set, put into its folder: copied, or fetched from a mirror or publisher."""
 
 import http.client
 import os
 import shutil
-import urllib.error
+import stat
 import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
-from replication.data.sources import Source
-from replication.stages.files import md5, replacing
+from replication.data.sources import DataError, Source, local, published
+from replication.files import checksums, md5, replacing
+from replication.settings.datasets import AnyDataSource
 
 MIRROR = "SAFLEX_DATA_MIRROR"
 TIMEOUT = 60
-UNREACHABLE = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    TimeoutError,
-    ConnectionError,
-    ValueError,
-)
+
+
+def obtain(name: str, source: AnyDataSource, folder: Path) -> None:
+    """Put the files of the data set `name`, and nothing else, into `folder`.
+
+    Files that are right already stay as they are, and what a killed run left goes. DataError, a
+    paragraph that says what to do, if a file cannot be had.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in filter(Path.is_file, folder.glob(".*")):
+        leftover.unlink()
+    if (origin := local(name, source)) is not None:
+        wanted, present = checksums(origin), checksums(folder)
+        for file in wanted:
+            if present.get(file) != wanted[file]:
+                with replacing(folder / file) as temporary:
+                    shutil.copyfile(origin / file, temporary)
+    else:
+        wanted = [fetch(file, folder).name for file in published(name)]
+    for file in set(checksums(folder)) - set(wanted):
+        (folder / file).unlink()
 
 
 def fetch(source: Source, folder: Path) -> Path:
     """`folder/source.file`, there already, from the mirror, or from the publisher.
 
-    The mirror is a folder or a base address in SAFLEX_DATA_MIRROR. A file of another checksum is
-    refused and not left behind; DownloadError says what was tried and where a hand-made copy goes.
+    The mirror is a folder or a base address in SAFLEX_DATA_MIRROR. A file of another checksum, a
+    web page, an empty file or one beyond the source's limit is refused and not left behind.
+    DataError says what was tried and where a hand-made copy goes.
     """
     path = folder / source.file
-    if path.exists() and _matches(path, source):
+    if path.is_file() and _fault(path, source) is None:
         return path
     tried = []
-    for origin in (*_mirrored(source), source.address):
+    for address in (*_mirrored(source), source.address):
         try:
             with replacing(path) as temporary:
-                _copy(origin, temporary)
-                if not _matches(temporary, source):
-                    raise ValueError(
-                        f"its md5 is {md5(temporary)}, not the published {source.md5}: "
-                        "a truncated copy or another version"
-                    )
-                if _is_page(temporary):
-                    raise ValueError("a web page came in place of the data")
+                with temporary.open("wb") as file:
+                    for chunk in _chunks(address, source):
+                        file.write(chunk)
+                if fault := _fault(temporary, source):
+                    raise _Refused(fault)
+        except _Refused as refusal:
+            tried.append(f"  {address}: {refusal}")
+        else:
+            if source.md5 is None:
+                print(f"{path}: no checksum of this file is known, so it is taken as it came")
             return path
-        except UNREACHABLE as error:
-            tried.append(f"  {origin}: {getattr(error, 'reason', error)}")
-        except (FileNotFoundError, IsADirectoryError):
-            tried.append(f"  {origin}: no such file")
-    raise DownloadError(
+    known = f"md5 {source.md5}" if source.md5 else "no checksum of it is known"
+    raise DataError(
         f"{source.file} could not be had. Tried:\n" + "\n".join(tried) + f"\nPut a copy at {path} "
-        f"by hand (md5 {source.md5 or 'unknown'}), or set {MIRROR} to a folder or address that has "
+        f"by hand ({known}), or set {MIRROR} to a folder or address that has "
         f"{source.folder}/{source.file}, and run the command again."
     )
 
 
-class DownloadError(SystemExit):
-    """Ends the stage with a paragraph for people and exit status 1."""
+class _Refused(Exception):
+    """Why an address did not give the file."""
 
 
 def _mirrored(source: Source) -> list[str]:
@@ -68,24 +87,49 @@ def _mirrored(source: Source) -> list[str]:
     ]
 
 
-def _copy(origin: str, path: Path) -> None:
-    if "://" not in origin:
-        shutil.copyfile(origin, path)
-        return
-    with urllib.request.urlopen(origin, timeout=TIMEOUT) as answer, path.open("wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0) or None
-        with tqdm(total=total, unit="B", unit_scale=True, desc=path.name) as bar:
-            while chunk := answer.read(1 << 20):
-                file.write(chunk)
-                bar.update(len(chunk))
-        if total and file.tell() != total:
-            raise ValueError(f"{file.tell():,} of {total:,} bytes came; try again")
+def _chunks(address: str, source: Source) -> Iterator[bytes]:
+    """The bytes at an address or a path; _Refused for whatever goes wrong in reading them."""
+    try:
+        with closing(_opened(address)) as answer:
+            total = int(getattr(answer, "headers", {}).get("Content-Length") or 0)
+            came = 0
+            with tqdm(total=total or None, unit="B", unit_scale=True, desc=source.file) as bar:
+                while max(came, total) <= source.limit and (chunk := answer.read(1 << 20)):
+                    yield chunk
+                    came += len(chunk)
+                    bar.update(len(chunk))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise _Refused("no such file") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _Refused(getattr(error, "reason", None) or error) from error
+    if max(came, total) > source.limit:
+        raise _Refused(f"more than {source.limit:,} bytes, which is too much for this file")
+    if came < total:
+        raise _Refused(f"{came:,} of {total:,} bytes came; try again")
 
 
-def _matches(path: Path, source: Source) -> bool:
-    return source.md5 is None or md5(path) == source.md5
+def _opened(address: str) -> BinaryIO:
+    if "://" in address:
+        return urllib.request.urlopen(address, timeout=TIMEOUT)
+    if not stat.S_ISREG(os.stat(address).st_mode):
+        raise FileNotFoundError(address)
+    return open(address, "rb")
 
 
-def _is_page(path: Path) -> bool:
+def _fault(path: Path, source: Source) -> str | None:
+    """What is wrong with a file."""
     with path.open("rb") as file:
-        return file.read(64).lstrip().startswith(b"<")
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not path.stat().st_size:
+        return "it is empty"
+    if source.md5 and (found := md5(path)) != source.md5:
+        page = "a web page came in place of the data; " if start.startswith(b"<") else ""
+        return (
+            f"{page}its md5 is {found}, not the published {source.md5}: "
+            "a truncated copy or another version"
+        )
+    if not source.md5 and start.startswith((b"<", b"{")):
+        return "a web page came in place of the data"
+    if not source.md5 and path.suffix == ".zip" and not zipfile.is_zipfile(path):
+        return "it is no zip archive, or a truncated one"
+    return None

@@ -1,24 +1,20 @@
-"""Networks, built from the settings of a model and the shape of a data set."""
+"""Networks, by kind, built for a data set. Each is imported when it is built."""
+
+from importlib import import_module
 
 from torch import nn
 
 from replication.data.dataset import Dataset
-from replication.settings import Model
+from replication.settings.models import AnyModel
+
+MODELS = {
+    "resnet": "images.resnet.ResNet",
+    "mlp": "tabular.mlp.MLP",
+    "saint": "tabular.saint.SAINT",
+}
 
 
-def build(settings: Model, dataset: Dataset) -> nn.Module:
+def build(settings: AnyModel, dataset: Dataset) -> nn.Module:
     """A freshly initialised network for `dataset`, from the global random state."""
-    match settings.kind:
-        case "resnet":
-            from replication.models.resnet import ResNet
-
-            channels = dataset.train.inputs.shape[1]
-            options = settings.model_dump(exclude={"kind", "learning_rate"})
-            return ResNet(channels, dataset.classes, **options)
-        case "mlp":
-            from replication.models.mlp import MLP as network
-        case "saint":
-            from replication.models.saint import SAINT as network
-    features = dataset.train.inputs.shape[1]
-    options = settings.model_dump(exclude={"kind", "learning_rate"})
-    return network(features, dataset.classes, dataset.cardinalities, **options)
+    module, name = MODELS[settings.kind].rsplit(".", 1)
+    return getattr(import_module(f"{__name__}.{module}"), name).of(settings, dataset)

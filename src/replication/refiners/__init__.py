@@ -1,37 +1,53 @@
-"""Refiners: from an augmented batch to sample weights and soft labels, before the loss."""
+"""Refiners: from an augmented batch to sample weights and soft labels, before the loss.
+
+A refiner is called with (inputs, labels, validation, logits, visible) and returns `Refined`.
+inputs: what the model takes; labels: (B, K) rows on the simplex; validation: (inputs, labels);
+logits: (B, K), the training pass's, which the caller makes; visible: (B,) visible fraction of each
+image where the upstream crops, else None. It leaves the model as it was.
+"""
+
+from collections.abc import Callable
 
 import torch
 
+from replication.refiners.alone import alone
 from replication.refiners.controls import Permuted, Smoothing
-from replication.refiners.passthrough import PassThrough
-from replication.refiners.saflex import Saflex
 from replication.refiners.soft_augmentation import SoftAugmentation
-from replication.settings import Refiner as RefinerSettings
+from replication.settings import AnyRefiner, Reading
+from saflex import SAFLEX, Refined, soft_cross_entropy
 
-__all__ = ["build"]
+__all__ = ["Refine", "Refined", "build", "soft_cross_entropy"]
+
+Refine = Callable[..., Refined]
 
 
 def build(
-    settings: RefinerSettings,
+    settings: AnyRefiner,
+    reading: Reading | None,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
-):
-    """The refiner that the settings name: `(x_aug, y_aug, validation, visible) -> saflex.Refined`.
-
-    x_aug: what the model takes; y_aug: (B, K) rows on the simplex; validation: (inputs, labels);
-    visible: (B,) visible fraction of each image where the upstream crops, else None.
-    The logits of what it returns are the training pass's and carry its graph.
-    """
+) -> Refine:
+    """The refiner of an entry, with the reading that it uses or imitates, if any."""
     if settings.kind == "none":
-        return PassThrough(model)
+        return alone
     if settings.kind == "soft-augmentation":
-        return SoftAugmentation(model, settings.power)
-    refiner = Saflex(settings.saflex, model, optimizer, generator)
+        return SoftAugmentation(settings)
+    options = reading.model_dump(exclude={"optimizer_aware"})
+    steered = SAFLEX(
+        model,
+        optimizer=optimizer if reading.optimizer_aware else None,
+        generator=generator,
+        **options,
+    )
+
+    def saflex(inputs, labels, validation, logits, visible=None) -> Refined:
+        return steered(inputs, labels, val=validation, logits=logits)
+
     match settings.kind:
         case "saflex":
-            return refiner
+            return saflex
         case "permuted":
-            return Permuted(refiner, generator)
+            return Permuted(saflex, steered.solve, generator)
         case "smoothing":
-            return Smoothing(refiner)
+            return Smoothing(saflex)

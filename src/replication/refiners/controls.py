@@ -1,12 +1,12 @@
 """Controls: refiners whose only purpose is to show what a gain is made of."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-import saflex
-from replication.refiners.saflex import Saflex
+from saflex import Refined
 
 
 class Permuted:
@@ -15,29 +15,28 @@ class Permuted:
     Weights and labels are solved from the same numbers, which no longer tell anything of a sample.
     """
 
-    def __init__(self, refiner: Saflex, generator: torch.Generator):
-        self.refiner, self.saflex, self.generator = refiner, refiner.saflex, generator
+    def __init__(self, saflex: Callable, solve: Callable, generator: torch.Generator):
+        self.saflex, self.solve, self.generator = saflex, solve, generator
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
-        refined = self.refiner(x_aug, y_aug, validation)
+    def __call__(self, inputs, labels: Tensor, validation, logits, visible=None) -> Refined:
+        refined = self.saflex(inputs, labels, validation, logits)
         pi = refined.inner_products
         keys = torch.rand(pi.shape, generator=self.generator, device=pi.device)
         pi = pi[keys[:, 0].argsort()].gather(1, keys.argsort(1))
-        weights, labels = saflex.solve(pi, y_aug, generator=self.generator, **self.refiner.solution)
-        return replace(refined, weights=weights, labels=labels, inner_products=pi)
+        return self.solve(pi, labels, refined.reliability)
 
 
 class Smoothing:
     """Upstream labels, batch by batch as soft on average as SAFLEX's, and equal weights."""
 
-    def __init__(self, refiner: Saflex):
-        self.refiner, self.saflex = refiner, refiner.saflex
+    def __init__(self, saflex: Callable):
+        self.saflex = saflex
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible=None) -> saflex.Refined:
-        refined = self.refiner(x_aug, y_aug, validation)
-        labels = smooth(y_aug, entropy(refined.labels).mean())
-        weights = torch.full_like(refined.weights, 1 / len(labels))
-        return replace(refined, weights=weights, labels=labels)
+    def __call__(self, inputs, labels: Tensor, validation, logits, visible=None) -> Refined:
+        refined = self.saflex(inputs, labels, validation, logits)
+        soft = smooth(labels, entropy(refined.labels).mean())
+        weights = torch.full_like(refined.weights, 1 / len(soft))
+        return replace(refined, weights=weights, labels=soft)
 
 
 def entropy(labels: Tensor) -> Tensor:

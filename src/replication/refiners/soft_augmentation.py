@@ -1,8 +1,9 @@
 """Soft-Augmentation (Liu et al. 2023, arXiv 2211.04625), from its published formula."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from replication.settings.refiners import SoftAugmentation as Settings
 from saflex import Refined
 
 
@@ -14,16 +15,15 @@ class SoftAugmentation:
     sample is weighted by p as well; as everywhere here, weights sum to 1.
     """
 
-    def __init__(self, model: nn.Module, power: float):
-        self.model, self.power = model, power
+    def __init__(self, settings: Settings):
+        self.power = settings.power
 
-    def __call__(self, x_aug: Tensor, y_aug: Tensor, validation, visible: Tensor) -> Refined:
-        logits = self.model(x_aug)
-        certainty = self.certainty(visible, y_aug.shape[1])
-        rest = (1 - certainty) / (y_aug.shape[1] - 1)
-        labels = rest[:, None] + (certainty - rest)[:, None] * y_aug
+    def __call__(self, inputs, labels: Tensor, validation, logits, visible: Tensor) -> Refined:
+        certainty = self.certainty(visible, labels.shape[1])
+        rest = (1 - certainty) / (labels.shape[1] - 1)
+        soft = rest[:, None] + (certainty - rest)[:, None] * labels
         weights = certainty / certainty.sum()
-        return Refined(weights, labels, torch.zeros_like(labels), logits, weights.new_ones(()))
+        return Refined(weights, soft, torch.zeros_like(soft), weights.new_ones(()))
 
     def certainty(self, visible: Tensor, classes: int) -> Tensor:
         """p (B,) in [1 / K, 1] from the visible fraction (B,)."""

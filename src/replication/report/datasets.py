@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from replication.report.cells import Cells
-from replication.report.grid import Grid, Group
-from replication.report.layouts import NOT_RUN
+from replication.report.frames import Cells
+from replication.report.grid import Grid, Group, Row, Text
 from replication.report.reference import paper_statistics
-from replication.report.tables import Table
+from replication.report.texts import NOT_RUN
 
-TABLE_5 = Table("5", "Tabular data sets, with the sources of Table 6", "tabular", ())
+NUMBER, EXPERIMENT = "5", "tabular"
+TITLE = "Tabular data sets, with the sources of Table 6"
 
 COUNTS = {
     "features": "Features",
@@ -38,13 +38,13 @@ def dataset_statistics(cells: Cells) -> pd.DataFrame:
     Missing where no cell of it has been run, and where the paper does not have it.
     """
     ours = {
-        key[1]: {**found, "source": "\n".join(file.data.get("files", {}))}
-        for key, file in cells.files.items()
-        if key[0] == "tabular" and (found := file.data.get("statistics"))
+        file.cell.dataset: {**file.data.statistics, "source": ", ".join(file.data.files)}
+        for file in cells.files.values()
+        if file.cell.experiment == EXPERIMENT and file.data.statistics
     }
     columns = [*COUNTS, "percent", "source"]
     paper = paper_statistics().rename(columns={"link": "source"})[columns].add_prefix("paper_")
-    expected = cells.grid.loc[cells.grid["family"] == "tabular", "dataset"]
+    expected = cells.grid.loc[cells.grid["experiment"] == EXPERIMENT, "dataset"]
     names = list(dict.fromkeys([*paper.index, *expected]))
     frame = pd.DataFrame.from_dict(ours, orient="index", columns=columns)
     return frame.reindex(names).join(paper).rename_axis("dataset").reset_index()
@@ -54,23 +54,24 @@ def statistics_grid(statistics: pd.DataFrame) -> Grid:
     """Ours, and under it the paper's. statistics: of `dataset_statistics`."""
     columns = {**COUNTS, "percent": "Positives, %", "source": "Source"}
     rows = [
-        (row["dataset"], [_cell(row, column) for column in columns])
+        Row(row["dataset"], [_cell(row, column) for column in columns])
         for row in statistics.to_dict("records")
     ]
     run = statistics.dropna(subset="rows")["dataset"]
     return Grid(
         name="table5-results",
-        title=f"{TABLE_5.caption}: ours, and the paper's below",
-        columns=["Data set", *columns.values()],
-        groups=[Group("", rows)],
+        title=f"{TITLE}: ours, and the paper's below",
+        columns=[Text("Data set"), *map(Text, columns.values())],
+        groups=[Group(Text(), rows)],
         notes=[EXPLANATIONS[name] for name in run if name in EXPLANATIONS],
+        number=NUMBER,
     )
 
 
-def _cell(row: dict, column: str) -> str:
-    ours = _text(row[column]) if pd.notna(row["rows"]) else NOT_RUN
+def _cell(row: dict, column: str) -> Text:
+    ours = NOT_RUN if pd.isna(row["rows"]) else _text(row[column])
     paper = _text(row[f"paper_{column}"])
-    return f"{ours}\npaper {paper}" if paper else ours
+    return Text(ours, (f"paper {paper}",) if paper else ())
 
 
 def _text(value: float | str | None) -> str:

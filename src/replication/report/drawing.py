@@ -1,5 +1,6 @@
 """The look of the figures and how they are saved, byte for byte the same each time."""
 
+import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,13 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from replication.stages.files import replacing
+from replication.files import replacing
 
 INK, MUTED, LINE, SHADE, SURFACE = "#1b1f24", "#6b7280", "#9aa1ab", "#e4e7eb", "#ffffff"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+BROWN, SKY, VIOLET, NAVY = "#603000", "#56b4e9", "#9000f0", "#000090"
+PALETTE = (ORANGE, GREEN, PURPLE, BROWN, BLUE, SKY, VIOLET, NAVY)
+"""At least 16 apart in CIELAB, also without one kind of cone (Machado et al. 2009)."""
 PAGE = {
     INK: "ink",
     "#000000": "ink",
@@ -24,6 +28,10 @@ PAGE = {
     ORANGE: "orange",
     GREEN: "green",
     PURPLE: "purple",
+    BROWN: "brown",
+    SKY: "sky",
+    VIOLET: "violet",
+    NAVY: "navy",
 }
 
 STYLE = {
@@ -56,6 +64,10 @@ STYLE = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 8,
 }
+METADATA = {
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+    "png": {"Software": None},
+}
 
 
 @contextmanager
@@ -67,13 +79,15 @@ def style() -> Iterator[None]:
         yield
 
 
+def literal(text: str) -> str:
+    """Text of which matplotlib takes no part for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
     """<folder>/<name>.svg and .png; neither holds a date or a version."""
     paths = []
-    for suffix, metadata in (
-        ("svg", dict.fromkeys(("Creator", "Date", "Format", "Type"))),
-        ("png", {"Software": None}),
-    ):
+    for suffix, metadata in METADATA.items():
         path = Path(folder) / f"{name}.{suffix}"
         with style(), replacing(path) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)
@@ -81,17 +95,30 @@ def save(figure: Figure, folder: Path | str, name: str) -> list[Path]:
     return paths
 
 
+def svg(figure: Figure) -> str:
+    """What `save` writes into its SVG file."""
+    written = io.StringIO()
+    with style():
+        figure.savefig(written, format="svg", metadata=METADATA["svg"])
+    return written.getvalue()
+
+
 def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
     """An SVG file as an element of a page, with ids of its own and a text that stands for it.
 
     follow: colours become the page's variables of the names in PAGE, so that the figure follows a
-    dark scheme.
+    dark scheme. Only tags change, never text between them.
     """
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
     opening, rest = svg.split(">", 1)
     opening = re.sub(r'\s(width|height|xmlns:xlink|xmlns|version)="[^"]*"', "", opening)
     opening = opening.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"')
-    for colour, variable in PAGE.items() if follow else ():
-        rest = re.sub(rf"{colour}\b", f"var(--{variable})", rest, flags=re.IGNORECASE)
-    return f"{opening}>{rest}".strip()
+
+    def placed(tag: re.Match[str]) -> str:
+        text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0])
+        text = text.replace("xlink:href", "href")
+        for colour, variable in PAGE.items() if follow else ():
+            text = re.sub(rf"{colour}\b", f"var(--{variable})", text, flags=re.IGNORECASE)
+        return text
+
+    return f"{opening}>{re.sub(r'<[^>]+>', placed, rest)}".strip()

@@ -1,34 +1,41 @@
-"""Every figure of a report: what it is called, what it says, and its files."""
+"""Every figure of a report: what it is called, what it says, and its drawing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import sweep
+from replication.report import validation
 from replication.report.drawing import save, style
-from replication.report.methods import refiner_label, setting_label
-from replication.report.plots import forest, glance, scores
+from replication.report.glance import distinct
+from replication.report.legend import Legend
+from replication.report.plots import forest, overview, scores
 from replication.report.schematic import schematic
-from replication.report.tables import Table, tables_of
+from replication.report.tables import Table
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure: its name, title, caption, the text that stands for it, and its SVG, if drawn.
+    """A figure: its name, title, caption, the text that stands for it, and its drawing, if any.
 
-    table: name of the table that it belongs to, if any. light: drawn for a light ground only.
+    light: drawn for a light ground only.
     """
 
     name: str
     title: str
     caption: str
     alt: str
-    svg: Path | None = None
-    table: str = ""
+    figure: Figure | None = None
     light: bool = False
+
+    def save(self, folder: Path) -> None:
+        """As SVG and PNG; nothing if it was not drawn."""
+        if self.figure is not None:
+            save(self.figure, folder, self.name)
 
 
 GAINS = Drawn(
@@ -38,7 +45,6 @@ GAINS = Drawn(
     "lies above the marks of the controls without information as well.",
     "A line per setting: the differences of SAFLEX to the upstream alone with their intervals, and "
     "those of the controls. The table below has the figures.",
-    table="glance",
 )
 SCHEMATIC = Drawn(
     "figure1",
@@ -67,79 +73,83 @@ TOY = (
 )
 
 
-def draw_all(frame: pd.DataFrame, toy: dict | None, folder: Path) -> list[Drawn]:
-    """Every figure of a report, saved into `folder` as SVG and PNG, in the order of the page.
+def of_profile(frame: pd.DataFrame, legend: Legend) -> Drawn | None:
+    """The gains of all settings, if a reading has one. frame: of tables.tidy."""
+    if not (frame["difference"].notna() & (frame["role"] == "reading")).any():
+        return None
+    return replace(GAINS, figure=overview(distinct(frame), legend))
 
-    frame: of tables.tidy. toy: content of toy.json; without it Figure 2 is listed, not drawn.
-    """
+
+def of_method(toy: Mapping[str, Any] | None, legend: Legend) -> list[Drawn]:
+    """Figures 1 and 2. toy: content of its result file; without it Figure 2 is not drawn."""
     toys = [*TOY]
     if toy is not None:
         figures = import_module("replication.report.toy_figures")
         with style():
-            toys = [
-                _saved(TOY[0], figures.figure_2a(toy), folder),
-                _saved(TOY[1], figures.figure_2b(toy), folder),
-            ]
-    drawn = [_saved(SCHEMATIC, schematic(), folder), *toys]
-    if (frame["difference"].notna() & (frame["role"] == "reading")).any():
-        drawn.insert(0, _saved(GAINS, glance(frame), folder))
-    for table in tables_of(frame):
-        rows = frame[(frame["table"] == table.number) & frame["run"]]
-        for dataset, group in rows.groupby("dataset", sort=False):
-            drawn += _of_dataset(table, dataset, group, folder)
+            drawn = figures.figure_2a(toy, legend), figures.figure_2b(toy, legend)
+        toys = [replace(t, figure=figure) for t, figure in zip(TOY, drawn, strict=True)]
+    return [replace(SCHEMATIC, figure=schematic()), *toys]
+
+
+def of_table(table: Table, frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """Two figures for each data set of a table that has a difference. frame: of tables.tidy."""
+    rows = distinct(frame[(frame["table"] == table.name) & frame["run"]])
+    drawn = []
+    for dataset, group in rows.groupby("dataset", sort=False):
+        gains = group[(group["upstream_kind"] != "none") & group["difference"].notna()]
+        if not gains.empty:
+            drawn += _of_dataset(f"{table.name}-{dataset}", dataset, group, gains, legend)
     return drawn
 
 
-def draw_sweep(swept: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """A figure per data set of the sweep over validation sets. swept: of sweep.split."""
+def of_validation(swept: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """A figure for each data set. swept: of validation.split."""
     drawn = []
-    for dataset, rows in swept.groupby("dataset", sort=False):
+    ran = swept[swept["difference"].notna()]
+    for dataset, rows in ran.groupby("dataset", sort=False):
         said = "; ".join(
-            f"{refiner_label(row.reading)}, {setting_label(row.upstream, row.batch)}, "
+            f"{legend.refiner(row.base)}, {legend.setting(row.upstream, row.batch)}, "
             f"{row.samples:.0f} samples, {100 * row.noise:.0f} % wrong: {row.difference:+.2f}"
             for row in rows.itertuples()
         )
-        figure = Drawn(
-            f"{sweep.TABLE.name}-{dataset}",
-            f"Gain over the upstream alone and the validation set on {dataset}",
-            "Paired differences with 95 % intervals. Left: parts of the validation split, without "
-            "wrong labels. Right: the whole split, some of its labels moved to another class.",
-            f"Paired differences to the upstream alone in points. {said}.",
-            table=sweep.TABLE.name,
+        drawn.append(
+            Drawn(
+                f"{validation.NAME}-{dataset}",
+                f"Gain over the upstream alone and the validation set on {dataset}",
+                "Paired differences with 95 % intervals. Left: parts of the validation split, "
+                "without wrong labels. Right: the whole split, some of its labels moved to another "
+                "class.",
+                f"Paired differences to the upstream alone in points. {said}.",
+                validation.validation_figure(rows, legend),
+            )
         )
-        drawn.append(_saved(figure, sweep.sweep_figure(rows), folder))
     return drawn
 
 
-def _of_dataset(table: Table, dataset: str, rows: pd.DataFrame, folder: Path) -> list[Drawn]:
-    gains = rows[(rows["upstream"] != "none") & rows["difference"].notna()]
-    if gains.empty:
-        return []
+def _of_dataset(
+    name: str, dataset: str, rows: pd.DataFrame, gains: pd.DataFrame, legend: Legend
+) -> list[Drawn]:
     said = "; ".join(
-        f"{row.model}, {setting_label(row.upstream, row.batch)}, {refiner_label(row.refiner)} "
+        f"{row.model}, {legend.setting(row.upstream, row.batch)}, {legend.refiner(row.refiner)} "
         f"{row.difference:+.2f} [{row.difference_low:+.2f}, {row.difference_high:+.2f}]"
         for row in gains[gains["role"] == "reading"].itertuples()
     )
-    name = f"{table.name}-{dataset}"
-    of_gains = Drawn(
-        f"{name}-gains",
-        f"Gain over the upstream alone on {dataset}",
-        "Paired differences with 95 % intervals. Grey: the paper's gain, or its range over its "
-        "data sets.",
-        f"Paired differences to the upstream alone in points with 95 % intervals. {said}.",
-        table=table.name,
-    )
-    of_scores = Drawn(
-        f"{name}-scores",
-        f"Score and headroom on {dataset}",
-        "Means with 95 % intervals. Grey: from the upstream alone to the best of clean training "
-        "and train + validation.",
-        "Test scores of the upstream alone and of SAFLEX, which the table above lists, and how far "
-        "the best of clean training and train + validation lies above the upstream.",
-        table=table.name,
-    )
-    return [_saved(of_gains, forest(rows), folder), _saved(of_scores, scores(rows), folder)]
-
-
-def _saved(drawn: Drawn, figure: Figure, folder: Path) -> Drawn:
-    return replace(drawn, svg=save(figure, folder, drawn.name)[0])
+    return [
+        Drawn(
+            f"{name}-gains",
+            f"Gain over the upstream alone on {dataset}",
+            "Paired differences with 95 % intervals. Grey: the paper's gain, or its range over its "
+            "data sets.",
+            f"Paired differences to the upstream alone in points with 95 % intervals. {said}.",
+            forest(rows, legend),
+        ),
+        Drawn(
+            f"{name}-scores",
+            f"Score and headroom on {dataset}",
+            "Means with 95 % intervals. Grey: from the upstream alone to the best of clean "
+            "training and train + validation.",
+            "Test scores of the upstream alone and of SAFLEX, which the table above lists, and how "
+            "far the best of clean training and train + validation lies above the upstream.",
+            scores(rows, legend),
+        ),
+    ]

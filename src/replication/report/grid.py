@@ -1,7 +1,10 @@
 """A table of text, and how it is written in Markdown and LaTeX."""
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from replication.report.legend import Legend
 
 LATEX = str.maketrans(
     {
@@ -10,6 +13,14 @@ LATEX = str.maketrans(
         "_": r"\_",
         "#": r"\#",
         "$": r"\$",
+        "{": r"\{",
+        "}": r"\}",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"$<$",
+        ">": r"$>$",
+        "\n": " ",
         "−": "$-$",
         "±": r"$\pm$",
         "·": r"$\cdot$",
@@ -20,25 +31,69 @@ LATEX = str.maketrans(
         "|": r"$|$",
     }
 )
+MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows under one heading; a row is its label and its cells."""
+class Text:
+    """What stands in a cell, a heading or above a column: a line, small print, a verdict.
 
-    heading: str
-    rows: list[tuple[str, list[str]]]
+    missing: the line says that there is nothing to show.
+    """
+
+    main: str = ""
+    small: tuple[str, ...] = ()
+    verdict: str = ""
+    missing: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for line in (self.main, *self.small, self.verdict) if line]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Row(NamedTuple):
+    """control: of a method that is there for comparison only."""
+
+    label: str
+    cells: list[Text]
+    control: bool = False
+
+    @classmethod
+    def of(cls, legend: Legend, refiner: str, cells: list[Text], batch: str = "augmented") -> "Row":
+        """A method's line among those of a batch composition."""
+        control = legend.refiners[refiner].role == "control"
+        return cls(legend.method(refiner, batch), cells, control)
+
+
+class Group(NamedTuple):
+    """Rows under one heading, which may be empty."""
+
+    heading: Text
+    rows: list[Row]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Columns: the label's, then one per cell. A newline in a text sets off its small print."""
+    """Columns: the label's, then one per cell. `code` in notes is set as such.
+
+    number: of the paper's table that it replicates, if any. folded: what the page shows in its
+    place until it is opened, if it is not open.
+    """
 
     name: str
     title: str
-    columns: list[str]
+    columns: list[Text]
     groups: list[Group]
     notes: list[str] = field(default_factory=list)
+    number: str = ""
+    folded: str = ""
+
+    @property
+    def caption(self) -> str:
+        return f"Table {self.number}. {self.title}" if self.number else self.title
 
     @property
     def empty(self) -> bool:
@@ -47,24 +102,24 @@ class Grid:
 
 def markdown(grid: Grid) -> str:
     """A heading, a pipe table with a column for the group, and the notes."""
-    lines = [f"### {grid.title}", ""]
+    lines = [f"### {as_markdown(grid.caption)}", ""]
     if not grid.empty:
-        grouped = any(group.heading for group in grid.groups)
-        header = [*([""] if grouped else []), *grid.columns]
-        rows = [
-            [*([group.heading if first else ""] if grouped else []), label, *cells]
-            for group in grid.groups
-            for first, (label, cells) in zip([True, *[False] * len(group.rows)], group.rows)  # noqa: B905
-        ]
+        grouped = any(group.heading.lines for group in grid.groups)
+        header = [*([Text()] if grouped else []), *grid.columns]
         marks = ["---"] * (len(header) - len(grid.columns) + 1) + ["---:"] * (len(grid.columns) - 1)
-        lines += [_pipes(row) for row in (header, marks, *rows)] + [""]
-    return "\n".join(lines + [line for note in grid.notes for line in (note, "")])
+        lines += [_pipes(header), f"| {' | '.join(marks)} |"]
+        for group in grid.groups:
+            for i, row in enumerate(group.rows):
+                heading = [Text() if i else group.heading] if grouped else []
+                lines.append(_pipes([*heading, Text(row.label), *row.cells]))
+        lines.append("")
+    return "\n".join(lines + [line for note in grid.notes for line in (as_markdown(note), "")])
 
 
 def latex(grid: Grid) -> str:
     r"""A `table` environment for booktabs: headings of groups in italics, notes below."""
-    title = re.sub(r"^Table ", "Replication of Table ", grid.title)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_tex(title)}}}"]
+    of = "Replication of " if grid.number else ""
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{of}{_tex(grid.caption)}}}"]
     lines += [rf"\label{{tab:{grid.name}}}"]
     if not grid.empty:
         width = len(grid.columns)
@@ -72,27 +127,30 @@ def latex(grid: Grid) -> str:
         lines += [_ampersands(grid.columns)]
         for group in grid.groups:
             lines += [r"\midrule"]
-            if group.heading:
-                lines += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_tex(group.heading)}}}}} \\"]
-            lines += [_ampersands([label, *cells]) for label, cells in group.rows]
+            if group.heading.lines:
+                heading = _tex(" ".join(group.heading.lines))
+                lines += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{heading}}}}} \\"]
+            lines += [_ampersands([Text(row.label), *row.cells]) for row in group.rows]
         lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip{{\footnotesize {_tex(note)}}}" for note in grid.notes]
     return "\n".join([*lines, r"\end{table}", ""])
 
 
-def _pipes(cells: list[str]) -> str:
-    return (
-        f"| {' | '.join(c.replace('|', chr(92) + '|').replace(chr(10), '<br>') for c in cells)} |"
+def as_markdown(text: str) -> str:
+    """Text that Markdown takes neither for HTML nor for a link or an image."""
+    return text.translate(MARKDOWN).replace("](", r"]\(")
+
+
+def _pipes(texts: Iterable[Text]) -> str:
+    return f"| {' | '.join('<br>'.join(map(as_markdown, text.lines)) for text in texts)} |"
+
+
+def _ampersands(texts: Iterable[Text]) -> str:
+    cells = ([_tex(line) for line in text.lines] for text in texts)
+    stacked = (
+        rf"\shortstack[r]{{{(chr(92) * 2).join(lines)}}}" if lines[1:] else "".join(lines)
+        for lines in cells
     )
-
-
-def _ampersands(cells: list[str]) -> str:
-    stacked = [
-        rf"\shortstack[r]{{{_tex(cell).replace(chr(10), chr(92) * 2)}}}"
-        if "\n" in cell
-        else _tex(cell)
-        for cell in cells
-    ]
     return " & ".join(stacked) + r" \\"
 
 

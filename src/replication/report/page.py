@@ -5,67 +5,35 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from replication.report.cells import KEYS, Cells
-from replication.report.drawing import inline
+from replication.report.diagnostics import diagnostics, diagnostics_grid
+from replication.report.drawing import inline, svg
 from replication.report.figures import Drawn
-from replication.report.grid import Grid
-from replication.report.methods import UPSTREAMS, refiner_label
+from replication.report.frames import KEYS, Cells
+from replication.report.glance import glance_grid, readings_of, verdict_sentences
+from replication.report.sections import Report, Section
 from replication.report.statistics import VERDICTS, count_verdicts
-from replication.report.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-SAID = {
-    "reproduced": ("reproduces a gain", "reproduce a gain", "that survives both controls"),
-    "gain, matched by a control": ("gains", "gain", "no more than a control does"),
-    "gain, control not run": ("gains", "gain", "with a control not run"),
-    "not reproduced": ("shows", "show", "no difference that its interval can tell from 0"),
-    "harm": ("is", "are", "worse than the upstream alone"),
-    "undecided": ("has", "have", "too few seeds for an interval"),
-    "not run": ("is", "are", "not run"),
+TONES = {
+    "reproduced": "good",
+    "gain, matched by a control": "mixed",
+    "gain, control not run": "mixed",
+    "not reproduced": "plain",
+    "harm": "bad",
+    "undecided": "open",
+    "not run": "open",
 }
-
-
-def verdict_sentences(frame: pd.DataFrame) -> list[str]:
-    """The report in a sentence per reading of SAFLEX. frame: of tables.tidy."""
-    readings = frame[frame["role"] == "reading"].drop_duplicates(KEYS)
-    if readings.empty:
-        return ["This profile has no SAFLEX cell."]
-    sentences = []
-    for refiner, group in readings.groupby("refiner", sort=False):
-        counts = {name: n for name, n in count_verdicts(group).items() if n}
-        parts = [f"{n} {SAID[name][n > 1]} {SAID[name][2]}" for name, n in counts.items()]
-        total = f"{len(group)} cell{'s' * (len(group) > 1)}"
-        sentences.append(f"{refiner_label(refiner)}: of {total}, {_listed(parts)}.")
-    return sentences
-
-
-def absence_sentence(frame: pd.DataFrame) -> str:
-    """Which augmentations of which data sets nobody has run; empty if there are none."""
-    rows = frame[frame["upstream"] != "none"]
-    ran = rows.groupby(["dataset", "model", "upstream"], sort=False)["run"].any()
-    models = rows.groupby("dataset")["model"].nunique()
-    names: dict[str, list[str]] = {}
-    for dataset, model, upstream in ran[~ran].index:
-        which = f"{dataset}, {model}," if models[dataset] > 1 else dataset
-        names.setdefault(which, []).append(UPSTREAMS.get(upstream, upstream))
-    sets = [f"{which} with {_listed(upstreams)}" for which, upstreams in names.items()]
-    return f"Not run: {'; '.join(sets)}." if sets else ""
+"""Classes of the style sheet."""
 
 
 def render(
-    cells: Cells,
-    frame: pd.DataFrame,
-    glance: Grid,
-    sections: list[tuple[Table, list[Grid]]],
-    diagnostics: Grid,
-    figures: list[Drawn],
+    report: Report, sections: list[Section], gains: Drawn | None, figures: list[Drawn]
 ) -> str:
-    """The page as HTML. frame: of tables.tidy; sections: a table of the paper with its grids."""
+    """The page as HTML. gains: the figure at a glance; figures: 1 and 2."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -73,65 +41,64 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["lines"] = lambda text: text.split("\n")
-    environment.filters["slug"] = lambda text: text.split(",")[0].replace(" ", "-")
-    readings = frame[frame["role"] == "reading"].drop_duplicates(KEYS)
+    cells, frame, legend = report.cells, report.frame, report.cells.legend
+    drawn = [gains, *figures, *chain.from_iterable(section.figures for section in sections)]
     return environment.get_template("report.html.j2").render(
         profile=cells.profile,
-        sentences=verdict_sentences(frame),
-        counts=count_verdicts(readings),
+        sentences=verdict_sentences(frame, legend),
+        counts=count_verdicts(readings_of(frame)),
         verdicts=VERDICTS,
+        tones=TONES,
         run=int(cells.grid["run"].sum()),
         expected=len(cells.grid),
-        glance=glance,
+        glance=glance_grid(frame, legend),
+        gains=gains,
         sections=sections,
-        diagnostics=diagnostics,
-        figures=[(figure, _embedded(figure)) for figure in figures],
+        diagnostics=diagnostics_grid(diagnostics(cells), legend),
+        figures=figures,
+        drawings={figure.name: _embedded(figure) for figure in drawn if figure},
         settings=_settings(cells),
         data=_data(cells),
         provenance=_provenance(cells),
     )
 
 
-def _embedded(figure: Drawn) -> Markup | None:
-    if figure.svg is None:
+def _embedded(drawn: Drawn) -> Markup | None:
+    if drawn.figure is None:
         return None
-    svg = figure.svg.read_text(encoding="utf-8")
-    return Markup(inline(svg, figure.name, figure.alt, follow=not figure.light))
+    return Markup(inline(svg(drawn.figure), drawn.name, drawn.alt, follow=not drawn.light))
 
 
 def _settings(cells: Cells) -> dict[str, list[tuple[str, str]]]:
-    """Per family, each setting's distinct values."""
+    """Per experiment, each setting's distinct values."""
     found: dict[str, dict[str, dict[str, None]]] = {}
-    for key, file in cells.files.items():
-        family = found.setdefault(key[0], {})
+    for file in cells.files.values():
+        named = found.setdefault(file.cell.experiment, {})
         for name, value in _flat(file.settings).items():
-            family.setdefault(name, {})[str(value)] = None
+            named.setdefault(name, {})[str(value)] = None
     return {
-        family: [(name, " | ".join(values)) for name, values in sorted(named.items())]
-        for family, named in found.items()
+        experiment: [(name, " | ".join(values)) for name, values in sorted(named.items())]
+        for experiment, named in found.items()
     }
 
 
-def _data(cells: Cells) -> list[tuple[str, str, str]]:
+def _data(cells: Cells) -> list[tuple[str, str, list[str]]]:
     """Data set, its sizes, its files with their checksums."""
     rows = {}
-    for key, file in cells.files.items():
-        sizes = [
-            f"{file.data[part]}" for part in ("train", "validation", "test") if part in file.data
-        ]
-        sums = [f"{name} {md5}" for name, md5 in file.data.get("files", {}).items()]
-        rows[key[1]] = (key[1], " / ".join(sizes), "\n".join(sums))
+    for file in cells.files.values():
+        sizes = (file.data.train, file.data.validation, *file.data.tests.values())
+        sums = [f"{name} {md5}" for name, md5 in file.data.files.items()]
+        rows[file.cell.dataset] = (file.cell.dataset, " / ".join(map(str, sizes)), sums)
     return list(rows.values())
 
 
 def _provenance(cells: Cells) -> dict[str, Any]:
     """What the cells ran on and how long, over all of them and by data set and model."""
     recorded = cells.provenance
-    methods = {key[1:4] + key[5:]: origin.seconds or 0.0 for key, origin in recorded.items()}
     times: dict[tuple[str, str], list[float]] = {}
-    for method, seconds in methods.items():
-        times.setdefault(method[:2], []).append(seconds)
+    for key, origin in recorded.items():
+        named = dict(zip(KEYS, key, strict=True))
+        times.setdefault((named["dataset"], named["model"]), []).append(origin.seconds or 0.0)
     versions = chain.from_iterable(origin.versions.items() for origin in recorded.values())
     return {
         "recorded": len(recorded),
@@ -142,7 +109,7 @@ def _provenance(cells: Cells) -> dict[str, Any]:
         ),
         "revisions": _distinct(origin.revision for origin in recorded.values()),
         "codes": _distinct((origin.code or "not recorded")[:12] for origin in recorded.values()),
-        "dates": _span(str(origin.date)[:10] for origin in recorded.values() if origin.date),
+        "dates": _span(origin.date[:10] for origin in recorded.values() if origin.date),
         "versions": _distinct(f"{name} {version}" for name, version in versions),
         "times": [
             (*names, len(seconds), _duration(sum(seconds))) for names, seconds in times.items()
@@ -171,7 +138,3 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         nested = isinstance(value, dict) and value
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
-
-
-def _listed(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -1,19 +1,26 @@
 """The paper's own figures, in percent, and which of ours they stand beside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from replication.report.methods import role
+from replication.report.frames import Column
 
 RESULTS = Path(__file__).parent / "reference" / "results.csv"
 STATISTICS = RESULTS.with_name("tabular_statistics.csv")
 OVERHEAD = RESULTS.with_name("overhead.csv")
 
+MODEL_KINDS = {"resnet18": "resnet", "resnet50": "resnet"}
+UPSTREAM_KINDS = {"cutmix": "tabular-cutmix"}
+"""Our kinds of the paper's models and upstreams, where they have other names."""
 PAPER_NAMES = {"appetency-kdd99": "appetency"}
-"""Our name of a data set of the paper's, where it is another."""
+"""The paper's name of a data set of ours, where it is another."""
+REFINER, ALONE = "saflex", "none"
+"""What its results call its method, and the upstream without it."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,11 @@ class PaperDifference:
     sets: int
     same_set: bool
 
-    def __str__(self) -> str:
+    @property
+    def lines(self) -> list[str]:
         if self.same_set:
-            return signed(self.low)
-        return f"{signed(self.low)} … {signed(self.high)}\nover {self.sets} sets"
+            return [signed(self.low)]
+        return [f"{signed(self.low)} … {signed(self.high)}", f"over {self.sets} sets"]
 
 
 def signed(points: float) -> str:
@@ -38,31 +46,42 @@ def signed(points: float) -> str:
 
 @cache
 def paper_results() -> pd.DataFrame:
-    """The paper's tables: table, dataset, model, upstream, refiner, mean and std (percent)."""
-    return pd.read_csv(RESULTS, dtype={"table": str})
+    """The paper's tables: table, dataset, model, upstream, refiner, mean and std (percent).
+
+    split and weight_ensembling tell the columns of its Table 4 apart; model_kind and upstream_kind
+    are ours.
+    """
+    rows = pd.read_csv(RESULTS, dtype={"table": str}, keep_default_na=False)
+    return rows.assign(
+        model_kind=[MODEL_KINDS.get(name, name) for name in rows["model"]],
+        upstream_kind=[UPSTREAM_KINDS.get(name, name) for name in rows["upstream"]],
+    )
 
 
-def paper_value(table: str, cell: dict[str, str]) -> tuple[float, float] | None:
-    """The paper's mean and deviation for a cell of ours, if it has that data set and method."""
-    rows = _rows(table, cell["model"], cell["upstream"], _refiner(cell["refiner"]))
-    rows = rows[rows.dataset == _dataset(cell)]
+def paper_value(table: str, row: Mapping[str, Any], column: Column) -> tuple[float, float] | None:
+    """The paper's mean and deviation for a cell of ours, if it has that data set and method.
+
+    table: its number. row: of the grid of `frames.Cells`.
+    """
+    rows = _rows(table, row, _refiner(row), column)
+    rows = rows[rows["dataset"] == _dataset(row)]
     return (float(rows["mean"].iloc[0]), float(rows["std"].iloc[0])) if len(rows) else None
 
 
-def paper_difference(table: str, cell: dict[str, str]) -> PaperDifference | None:
+def paper_difference(table: str, row: Mapping[str, Any], column: Column) -> PaperDifference | None:
     """The paper's gain over the upstream: on the cell's data set, else the range over all its sets.
 
     None for baselines and controls, and where the paper has no such method.
     """
-    if role(cell["refiner"]) in ("baseline", "control"):
+    if row["role"] in ("baseline", "control"):
         return None
-    ours = [table, cell["model"], cell["upstream"]]
-    refined = _rows(*ours, _refiner(cell["refiner"])).set_index("dataset")["mean"]
-    gains = (refined - _rows(*ours, "none").set_index("dataset")["mean"]).dropna()
+    refined = _rows(table, row, _refiner(row), column).set_index("dataset")["mean"]
+    alone = _rows(table, row, ALONE, column).set_index("dataset")["mean"]
+    gains = (refined - alone).dropna()
     if gains.empty:
         return None
-    if same := _dataset(cell) in gains:
-        gains = gains[[_dataset(cell)]]
+    if same := _dataset(row) in gains:
+        gains = gains[[_dataset(row)]]
     return PaperDifference(float(gains.min()), float(gains.max()), len(gains), same)
 
 
@@ -74,20 +93,26 @@ def paper_statistics() -> pd.DataFrame:
     return frame.rename({theirs: ours for ours, theirs in PAPER_NAMES.items()})
 
 
-def _dataset(cell: dict[str, str]) -> str:
-    return PAPER_NAMES.get(cell["dataset"], cell["dataset"])
+def _dataset(row: Mapping[str, Any]) -> str:
+    return PAPER_NAMES.get(row["dataset"], row["dataset"])
 
 
-def _rows(table: str, model: str, upstream: str, refiner: str | None) -> pd.DataFrame:
+def _rows(table: str, row: Mapping[str, Any], refiner: str | None, column: Column) -> pd.DataFrame:
     rows = paper_results()
-    return rows[
-        (rows.table == table)
-        & (rows.model == model.partition("-")[0])
-        & (rows.upstream == upstream)
-        & (rows.refiner == refiner)
-    ]
+    found = (
+        (rows["table"] == table)
+        & (rows["model_kind"] == row["model_kind"])
+        & (rows["upstream_kind"] == row["upstream_kind"])
+        & (rows["refiner"] == refiner)
+    )
+    if column.split:
+        ensembled = "yes" if column.weights == "ensembled" else "no"
+        found &= (rows["split"] == column.split) & rows["weight_ensembling"].isin(["", ensembled])
+    return rows[found]
 
 
-def _refiner(refiner: str) -> str | None:
+def _refiner(row: Mapping[str, Any]) -> str | None:
     """What the paper calls a refiner of ours; None for controls, which it does not have."""
-    return {"reading": "saflex", "control": None}.get(role(refiner), refiner)
+    return {"baseline": ALONE, "reading": REFINER, "rival": row["kind"], "control": None}[
+        row["role"]
+    ]

@@ -8,17 +8,22 @@ Learning 52, corrected resampled t-test).
 """
 
 from collections.abc import Sequence
-from functools import partial
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from replication.report.cells import KEYS, SETTING, Cells
-from replication.report.methods import BASELINE, role
-from replication.settings import IMITATIONS, imitation
+from replication.report.frames import KEYS, SETTING, Cells, Column
+from replication.settings.refiners import Imitation
 
 LEVEL = 0.95
+CLEAN = ["experiment", "dataset", "model"]
+"""What an upstream's cells have in common with those of clean samples alone."""
+SCORED = ["split", "weights", "metric"]
+OWN = Column()
+IMITATIONS = get_args(Imitation.model_fields["kind"].annotation)
+"""Kinds of the controls that imitate a reading without its information."""
 
 VERDICTS = {
     "reproduced": "the interval of the gain over the upstream alone lies above 0, and so do the "
@@ -26,7 +31,7 @@ VERDICTS = {
     "gain, matched by a control": "the gain over the upstream lies above 0, but the permuted or "
     "the smoothing control, which carry no information about the sample, do about as well",
     "gain, control not run": "the gain over the upstream lies above 0, but the permuted or the "
-    "smoothing control of this reading (permuted-NAME, smoothing-NAME) is missing",
+    "smoothing control of this reading (one of that kind, `of` this reading) is missing",
     "not reproduced": "the interval of the difference contains 0",
     "harm": "the interval of the difference lies below 0",
     "undecided": "no interval: fewer than two paired seeds, or an undefined score",
@@ -89,34 +94,41 @@ def verdict(gain: Interval | None, controls: Sequence[Interval | None]) -> str:
     return "reproduced"
 
 
-def headline(cells: Cells) -> pd.DataFrame:
-    """The scores in each data set's own metric: KEYS, seed, value, resplit."""
-    metric = cells.grid[[*KEYS, "metric"]].dropna()
-    return cells.scores.merge(metric, on=[*KEYS, "metric"])[[*KEYS, "seed", "value", "resplit"]]
+def headline(cells: Cells, column: Column = OWN) -> pd.DataFrame:
+    """The scores of a column: KEYS, seed, split, weights, metric, value, resplit, and of the grid
+    role, of, kind, train_on_validation, upstream_kind."""
+    described = ["role", "of", "kind", "train_on_validation", "upstream_kind"]
+    wanted = wanted_scores(cells, column)[[*KEYS, *SCORED, *described]].dropna(subset=SCORED)
+    return cells.scores.merge(wanted, on=[*KEYS, *SCORED])
 
 
-def analyse(cells: Cells) -> pd.DataFrame:
-    """One row per expected cell, in fractions (not percent).
+def wanted_scores(cells: Cells, column: Column = OWN) -> pd.DataFrame:
+    """The grid with the split, weights and metric of a column for each cell."""
+    asked = {"split": column.split, "weights": column.weights, "metric": column.metric}
+    return cells.grid.assign(**{name: value for name, value in asked.items() if value})
 
-    KEYS, run, metric, role; n, mean, sd, low, high; the paired difference to the upstream alone
-    under difference, difference_n, difference_sd, difference_low, difference_high, and likewise, to
-    the controls that imitate a reading, against_permuted and against_smoothing; what training on
-    clean samples alone has over the cell, clean; verdict, for readings of SAFLEX only.
+
+def analyse(cells: Cells, column: Column = OWN) -> pd.DataFrame:
+    """One row per planned cell, in fractions (not percent).
+
+    The grid with the column's split, weights and metric; n, mean, sd, low, high; the paired
+    difference to the upstream alone under difference, difference_n, difference_sd, difference_low,
+    difference_high, and likewise, to the controls of each kind that are `of` the refiner,
+    against_permuted and against_smoothing; what training on clean samples alone has over the cell,
+    clean; verdict, for readings of SAFLEX only.
     """
-    scores = headline(cells)
-    table = cells.grid.assign(role=cells.grid["refiner"].map(role))
+    scores = headline(cells, column)
+    table = wanted_scores(cells, column)
     table = table.merge(intervals(scores.groupby(KEYS, sort=False)), "left", on=KEYS)
-    for prefix, other in (
-        ("difference", lambda refiner: BASELINE),
-        *((f"against_{kind}", partial(imitation, kind)) for kind in IMITATIONS),
-    ):
-        refined = scores.assign(other=scores["refiner"].map(other))
-        refined = refined[refined["refiner"] != refined["other"]]
-        gains = paired(refined, scores.assign(other=scores["refiner"]), [*SETTING, "other"])
-        table = table.merge(_named(gains, prefix), "left", on=KEYS)
-    clean = scores[(scores["upstream"] == "none") & (scores["refiner"] == BASELINE)]
-    augmented = scores[scores["upstream"] != "none"]
-    gains = _reversed(paired(augmented, clean, ["family", "dataset", "model"]))
+    alone = scores["role"] == "baseline"
+    gains = paired(scores[~alone], scores[alone], SETTING)
+    table = table.merge(_named(gains, "difference"), "left", on=KEYS)
+    for kind in IMITATIONS:
+        imitating = scores[scores["kind"] == kind]
+        gains = paired(scores, imitating.assign(refiner=imitating["of"]), KEYS)
+        table = table.merge(_named(gains, f"against_{kind}"), "left", on=KEYS)
+    clean = scores["upstream_kind"] == "none"
+    gains = _reversed(paired(scores[~clean], scores[clean & alone], CLEAN))
     table = table.merge(_named(gains, "clean"), "left", on=KEYS)
     return table.assign(verdict=[_judge(row) for row in table.to_dict("records")])
 
@@ -149,49 +161,22 @@ def headroom(cells: Cells) -> pd.DataFrame:
     mean, low, high. Settings in which nothing can be compared are absent.
     """
     scores = headline(cells)
-    upstream = scores[(scores["upstream"] != "none") & (scores["refiner"] == BASELINE)]
-    clean = scores[scores["upstream"] == "none"]
+    clean = scores["upstream_kind"] == "none"
+    alone = scores["role"] == "baseline"
+    both = (scores["kind"] == "none") & scores["train_on_validation"]
+    upstream = scores[~clean & alone]
     candidates = {
-        "clean samples alone": (clean, BASELINE, ["family", "dataset", "model"]),
-        "clean train + validation": (clean, "train-validation", ["family", "dataset", "model"]),
-        "upstream on train + validation": (scores, "train-validation", SETTING),
+        "clean samples alone": (scores[clean & alone], CLEAN),
+        "clean train + validation": (scores[clean & both], CLEAN),
+        "upstream on train + validation": (scores[~clean & both], SETTING),
     }
     found = [
-        _reversed(paired(upstream, frame[frame["refiner"] == refiner], on))[
-            ["mean", "low", "high"]
-        ].assign(best=name)
-        for name, (frame, refiner, on) in candidates.items()
+        _reversed(paired(upstream, frame.drop_duplicates([*on, "seed"]), on)).assign(best=name)
+        for name, (frame, on) in candidates.items()
     ]
-    table = pd.concat(found).reset_index()
+    table = pd.concat(found).reset_index()[[*KEYS, "mean", "low", "high", "best"]]
     best = table.sort_values("mean", ascending=False, kind="stable").drop_duplicates(SETTING)
     return best.drop(columns="refiner").sort_index().reset_index(drop=True)
-
-
-def diagnostics(cells: Cells) -> pd.DataFrame:
-    """Means over seeds of what the refiner did: KEYS, then a column per diagnostic.
-
-    NaN where there is nothing to measure: the reliability of readings that do not shrink by it,
-    what is said of inner products where none are taken, and of samples whose upstream label is of
-    another class where there are none.
-    """
-    scores = cells.scores[cells.scores["metric"].str.startswith("refiner.")]
-    if scores.empty:
-        return pd.DataFrame(columns=KEYS)
-    scores = scores.assign(metric=scores["metric"].str.removeprefix("refiner."))
-    means = scores.groupby([*KEYS, "metric"], sort=False)["value"].mean()
-    table = means.unstack("metric").reset_index().rename_axis(columns=None)
-    taken, others = table.get("mean_abs_pi", 1) != 0, table.get("other", 0) != 0
-    measured = {
-        "mean_abs_pi": taken,
-        "agreement": taken,
-        "reliability": table.get("reliability", 1) != 1,
-        "other": others,
-        "other_weight": others,
-    }
-    for name, rows in measured.items():
-        if name in table:
-            table[name] = table[name].where(rows)
-    return table
 
 
 def count_verdicts(table: pd.DataFrame) -> dict[str, int]:

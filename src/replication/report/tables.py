@@ -5,86 +5,119 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from replication.report.cells import KEYS, SETTING, Cells
+from replication.report.frames import KEYS, PLANNED, SETTING, Cells, Column
 from replication.report.reference import paper_difference, paper_value
-from replication.report.statistics import analyse, headroom
+from replication.report.statistics import OWN, analyse, headroom
 
-PAPER = ["paper_mean", "paper_sd", "paper_low", "paper_high", "paper_sets"]
+PAPER = ["paper_mean", "paper_sd", "paper_low", "paper_high", "paper_sets", "paper_same_set"]
+OPTIONS = ["train_on_validation", "base", "share", "noise"]
+"""What the tidy frame leaves out of frames.PLANNED."""
+
+AUROC = (
+    Column(metric="auroc"),
+    "Of the last class, or the mean over classes of one against the rest.",
+)
+AVERAGE_PRECISION = (
+    Column(metric="average_precision"),
+    "Of the positive class, or the mean over classes where there are more than two.",
+)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper: its number, what it is about, and the upstreams that are in it."""
+    """A table of scores: what it is about and whose cells are in it.
 
+    number: the paper's, empty for a table beyond its own. upstreams: their kinds. columns: which
+    scores, the first of which differences and figures are of. second: another metric of the cells,
+    with what it is of.
+    """
+
+    name: str
     number: str
     title: str
-    family: str
+    experiment: str
     upstreams: tuple[str, ...]
+    second: tuple[Column, str] | None = None
+    columns: tuple[Column, ...] = (OWN,)
 
     @property
-    def caption(self) -> str:
-        return f"Table {self.number}. {self.title}" if self.number.isdigit() else self.title
-
-    @property
-    def name(self) -> str:
-        return f"table{self.number}"
+    def heading(self) -> str:
+        return f"Table {self.number}" if self.number else self.title
 
     def holds(self, frame: pd.DataFrame) -> pd.Series:
-        """The rows of the table's family with one of its upstreams or, if there are any, none."""
-        family = frame["family"] == self.family
-        upstream = family & frame["upstream"].isin(self.upstreams)
-        return upstream | (family & (frame["upstream"] == "none") & upstream.any())
+        """The rows of its experiment with one of its upstreams or, if there are any, none."""
+        own = frame["experiment"] == self.experiment
+        upstream = own & frame["upstream_kind"].isin(self.upstreams)
+        return upstream | (own & (frame["upstream_kind"] == "none") & upstream.any())
 
 
 TABLES = (
-    Table("1", "Images, RandAugment and Mixup", "images", ("randaugment", "mixup")),
-    Table("7", "Images, cropping and Soft-Augmentation", "images", ("crop",)),
-    Table("8", "Images, LP-A3", "images", ("lp-a3",)),
-    Table("2", "Tabular data, CutMix", "tabular", ("cutmix",)),
+    Table(
+        "table1",
+        "1",
+        "Images, RandAugment and Mixup",
+        "images",
+        ("randaugment", "mixup"),
+        AUROC,
+    ),
+    Table("table7", "7", "Images, cropping and Soft-Augmentation", "images", ("crop",), AUROC),
+    Table("table8", "8", "Images, LP-A3", "images", ("lp-a3",), AUROC),
+    Table("table2", "2", "Tabular data, CutMix", "tabular", ("tabular-cutmix",), AVERAGE_PRECISION),
 )
 
 
-def tables_of(analysis: pd.DataFrame) -> list[Table]:
-    """The paper's tables, then one per family for upstreams that are in none of them."""
-    rest = analysis[analysis["upstream"] != "none"]
+def further(cells: Cells) -> list[Table]:
+    """A table per experiment for its upstreams of kinds that are in none of TABLES."""
+    rest = cells.grid[cells.grid["upstream_kind"] != "none"]
     for table in TABLES:
         rest = rest[~table.holds(rest)]
-    further = [
-        Table(f"-{family}", f"{family.capitalize()}, upstreams beyond the paper's", family, names)
-        for family, names in rest.groupby("family")["upstream"]
-        .agg(lambda u: tuple(u.unique()))
-        .items()
-    ]
-    return [*TABLES, *further]
+    tables = []
+    for experiment, kinds in rest.groupby("experiment", sort=False)["upstream_kind"]:
+        second = next((t.second for t in TABLES if t.experiment == experiment), None)
+        title = f"{experiment.capitalize()}, upstreams beyond the paper's"
+        tables.append(
+            Table(f"further-{experiment}", "", title, experiment, tuple(kinds.unique()), second)
+        )
+    return tables
 
 
-def tidy(cells: Cells) -> pd.DataFrame:
-    """One row per expected cell and table, full precision, percent; the CSV files' content.
+def tidy(cells: Cells, of_paper: tuple[Table, ...] = TABLES) -> pd.DataFrame:
+    """One row per planned cell, table and column of it, full precision, percent.
 
-    Columns of statistics.analyse, with `table`, the headroom of the row's setting, and the paper's
-    value and difference (lowest and highest over paper_sets data sets).
+    Columns of statistics.analyse, with `table`, its name, and `column`, the number of the column in
+    it; the headroom of the row's setting; and the paper's value and difference (lowest and highest
+    over paper_sets data sets).
     """
-    analysis = analyse(cells)
     room = headroom(cells).rename(columns={"mean": "headroom", "best": "headroom_best"})
     room = room.rename(columns={"low": "headroom_low", "high": "headroom_high"})
-    analysis = analysis.merge(room, "left", on=SETTING)
+    tables, frames = [*of_paper, *further(cells)], []
+    analysed = {
+        column: in_percent(analyse(cells, column).merge(room, "left", on=SETTING))
+        for column in {column: None for table in tables for column in table.columns}
+    }
+    for table in tables:
+        for i, column in enumerate(table.columns):
+            rows = analysed[column][table.holds(analysed[column])]
+            paper = [_paper(table.number, row, column) for row in rows.to_dict("records")]
+            rows = rows.assign(**pd.DataFrame(paper, columns=PAPER, index=rows.index, dtype=float))
+            frames.append(rows.assign(table=table.name, column=i))
+    frame = pd.concat(frames, ignore_index=True).drop(columns=OPTIONS)
+    first = ["table", "column", *KEYS]
+    return frame[[*first, *(name for name in frame if name not in first)]]
+
+
+def in_percent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Scores and differences in percent; counts of seeds and what was planned as they are."""
     points = [
-        column
-        for column in analysis.select_dtypes("number")
-        if column != "n" and not column.endswith("_n")
+        name
+        for name in frame.select_dtypes("number")
+        if name not in ("n", *PLANNED) and not name.endswith("_n")
     ]
-    analysis[points] *= 100
-    frames = []
-    for table in tables_of(analysis):
-        rows = analysis[table.holds(analysis)]
-        paper = [_paper(table.number, cell) for cell in rows[KEYS].to_dict("records")]
-        rows = rows.assign(**pd.DataFrame(paper, columns=PAPER, index=rows.index, dtype=float))
-        frames.append(rows.assign(table=table.number))
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[["table", *(column for column in frame if column != "table")]]
+    return frame.assign(**{name: frame[name] * 100 for name in points})
 
 
-def _paper(number: str, cell: dict[str, str]) -> tuple[float, ...]:
-    mean, sd = paper_value(number, cell) or (np.nan, np.nan)
-    gain = paper_difference(number, cell)
-    return (mean, sd, *((gain.low, gain.high, gain.sets) if gain else [np.nan] * 3))
+def _paper(number: str, row: dict, column: Column) -> tuple[float, ...]:
+    mean, sd = paper_value(number, row, column) or (np.nan, np.nan)
+    gain = paper_difference(number, row, column)
+    ends = (gain.low, gain.high, gain.sets, gain.same_set) if gain else [np.nan] * 4
+    return (mean, sd, *ends)

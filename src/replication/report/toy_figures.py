@@ -12,44 +12,41 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 from scipy.stats import t
 
-from replication.report.methods import BASELINE
+from replication.report.drawing import INK, MUTED, literal
+from replication.report.legend import Legend, Look
 from replication.toy import CLASSES, EXTENT, ORACLE, Truth, map_plane, truth
 
 CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73")  # Okabe and Ito: blue, orange, green
 CLASS_MARKERS = ("o", "s", "^")
-INK, MUTED = "#222222", "#767676"
-
-CURVES = {  # refiner: what it is called here, colour, line
-    "none": ("augmentation alone", INK, "-"),
-    "calibrated": ("SAFLEX, calibrated", "#0072B2", "-"),
-    "paper": ("SAFLEX, as in the paper", "#D55E00", "-"),
-    "permuted": ("calibrated, Π permuted (control)", "#56B4E9", "--"),
-    "train-validation": ("augmentation of train + validation", MUTED, "--"),
-    ORACLE: ("oracle: true labels, gaps left out", MUTED, ":"),
-}
-BANDS = ("none", "calibrated", "paper")
+ORACLE_LABEL = "oracle: true labels, gaps left out"
+ORACLE_LOOK = Look(MUTED, "", ":", filled=False)
 
 
-def figure_2a(toy: Mapping[str, Any]) -> Figure:
+def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
     """Test accuracy against the strength of the augmentation, and what each refiner changes.
 
     Above: means over seeds. Below: differences to the augmentation alone, paired by seed. Bands are
-    95 % t-intervals. toy: the result file of `replication.stages.toy`.
+    95 % t-intervals, of controls left out. toy: the result file of `replication.stages.toy`.
     """
     figure = Figure(figsize=(7.2, 6.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     accuracy = _accuracies(toy)
-    alone = accuracy[BASELINE]
+    known = [name for name in legend.refiners if name in accuracy]
+    baseline = next(name for name in known if legend.refiners[name].role == "baseline")
+    alone = accuracy[baseline]
     sigmas = np.array(list(alone))
-    for name, (label, colour, line) in CURVES.items():
-        if name not in accuracy:
-            continue
+    named = []
+    for name in [*known, *({ORACLE} & {*accuracy})]:
+        oracle = name not in known
+        look = ORACLE_LOOK if oracle else legend.look(name)
+        band = not oracle and legend.refiners[name].role != "control"
         values = np.array(list(accuracy[name].values()))
-        style = {"color": colour, "ls": line, "lw": 1.8 if name in BANDS else 1.2}
-        _curve(above, sigmas, values, label, name in BANDS, style)
-        if name != BASELINE:
+        style = {"color": look.colour, "ls": look.line, "lw": 1.8 if band else 1.2}
+        line = _curve(above, sigmas, values, band, style)
+        named.append((line, ORACLE_LABEL if oracle else legend.refiner(name)))
+        if name != baseline:
             gains = values - np.array(list(alone.values()))
-            _curve(below, sigmas, gains, None, name in BANDS, style)
+            _curve(below, sigmas, gains, band, style)
     clean = np.mean(alone[sigmas[0]])
     above.axhline(clean, color=INK, lw=0.8, ls=(0, (1, 3)), zorder=0)
     above.annotate(
@@ -58,11 +55,11 @@ def figure_2a(toy: Mapping[str, Any]) -> Figure:
     )  # fmt: skip
     below.axhline(0, color=INK, lw=0.8, zorder=0)
     above.set_ylabel("test accuracy")
-    below.set_ylabel("difference to\naugmentation alone (points)")
+    below.set_ylabel("difference to the\nupstream alone (points)")
     below.set_xlabel("strength of the augmentation, σ of the Gaussian perturbation")
     above.yaxis.set_major_locator(MultipleLocator(5))
     above.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-    _label_lines(above)
+    _label_lines(above, named)
     for axes in (above, below):
         _quiet(axes)
         axes.set_xlim(sigmas[0], sigmas[-1])
@@ -70,14 +67,14 @@ def figure_2a(toy: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def figure_2b(toy: Mapping[str, Any]) -> Figure:
+def figure_2b(toy: Mapping[str, Any], legend: Legend) -> Figure:
     """What became of the augmented points as training went on: a row per reading, a panel per step.
 
     A marker's fill is the new label (soft labels mix the colours), its ring the upstream's where
     that was another, its size the weight; hollow: dropped. Tints are the network's decisions, the
     thin line bounds where the classes live, small marks are the validation points.
     """
-    pictures = toy["pictures"]
+    pictures = {n: toy["pictures"][n] for n in legend.refiners if n in toy["pictures"]}
     columns = max(map(len, pictures.values()))
     figure = Figure(figsize=(2.6 * columns, 2.8 * len(pictures) + 0.7), layout="constrained")
     grid = figure.subplots(len(pictures), columns, sharex=True, sharey=True, squeeze=False)
@@ -88,7 +85,7 @@ def figure_2b(toy: Mapping[str, Any]) -> Figure:
             draw_points(axes, toy["points"]["validation"])
             counts = draw_refined(axes, snapshot)
             axes.set_title(f"step {snapshot['step']}: {counts}", fontsize=8, color=INK, loc="left")
-        row[0].set_ylabel(CURVES.get(name, (name,))[0], color=INK)
+        row[0].set_ylabel(literal(legend.refiner(name)), color=INK)
     figure.legend(handles=refined_legend(), loc="outside lower center", ncols=3, frameon=False,
                   fontsize=8, handletextpad=0.4)  # fmt: skip
     return figure
@@ -170,28 +167,25 @@ def _accuracies(toy: Mapping[str, Any]) -> dict[str, dict[float, list[float]]]:
     return found
 
 
-def _curve(
-    axes: Axes, x: np.ndarray, values: np.ndarray, label: str | None, band: bool, style: dict
-) -> None:
+def _curve(axes: Axes, x: np.ndarray, values: np.ndarray, band: bool, style: dict) -> Line2D:
     """Mean over seeds, values (S, N), with the band of its 95 % t-interval."""
     mean, n = values.mean(1), values.shape[1]
-    axes.plot(x, mean, label=label, **style)
+    (line,) = axes.plot(x, mean, **style)
     if band and n > 1:
         half = t.ppf(0.975, n - 1) * values.std(1, ddof=1) / np.sqrt(n)
         axes.fill_between(x, mean - half, mean + half, color=style["color"], alpha=0.13, lw=0)
+    return line
 
 
-def _label_lines(axes: Axes, gap: float = 0.055) -> None:
+def _label_lines(axes: Axes, named: list[tuple[Line2D, str]], gap: float = 0.055) -> None:
     """Each line's name at its right end, pushed apart by `gap` of the height where they collide."""
     low, high = axes.get_ylim()
-    lines = sorted((line for line in axes.lines if not line.get_label().startswith("_")),
-                   key=lambda line: line.get_ydata()[-1])  # fmt: skip
     at = -np.inf
-    for line in lines:
+    for line, label in sorted(named, key=lambda item: item[0].get_ydata()[-1]):
         end = (line.get_ydata()[-1] - low) / (high - low)
         at = max(end, at + gap)
         axes.annotate(
-            line.get_label(), (1, end), (1.03, at), "axes fraction", "axes fraction",
+            literal(label), (1, end), (1.03, at), "axes fraction", "axes fraction",
             va="center", color=line.get_color(), fontsize=8.5, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": line.get_color(), "lw": 0.6, "shrinkA": 1,
                         "shrinkB": 0, "relpos": (0, 0.5)},

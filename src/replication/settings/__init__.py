@@ -1,43 +1,38 @@
-"""params.yaml as typed, validated settings, and what they ask for.
+"""params.yaml and profiles/*.yaml as typed, validated settings, and what they ask for.
 
-`python -m replication.settings` checks the file and prints what `dvc repro` would run.
+`python -m replication.settings` checks them and prints what `dvc repro` would run;
+`python -m replication.settings NAME` makes NAME the active profile first.
 """
 
-from replication.settings.file import SettingsError, load
-from replication.settings.plan import expected_cells, method_name, print_plan
-from replication.settings.schema import (
-    CSV,
-    IMITATIONS,
-    DataSource,
-    Grid,
-    MedMNIST,
-    Model,
-    Refiner,
-    ResNet,
-    Saflex,
-    Settings,
-    Training,
-    Trees,
-    imitation,
-)
+from replication.settings import datasets, models, refiners, upstreams
+from replication.settings.file import SettingsError, active, load, profiles, switch
+from replication.settings.plan import REPORTED, Planned, Recipe, cells, describe, methods, views
+from replication.settings.profile import Grid, Profile, Toy, Training
+from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.settings import Settings
 
 __all__ = [
-    "CSV",
-    "IMITATIONS",
-    "DataSource",
+    "REPORTED",
+    "AnyRefiner",
     "Grid",
-    "MedMNIST",
-    "Model",
-    "Refiner",
-    "ResNet",
-    "Saflex",
+    "Planned",
+    "Profile",
+    "Reading",
+    "Recipe",
     "Settings",
     "SettingsError",
+    "Toy",
     "Training",
-    "Trees",
-    "expected_cells",
-    "imitation",
+    "active",
+    "cells",
+    "datasets",
+    "describe",
     "load",
-    "method_name",
-    "print_plan",
+    "methods",
+    "models",
+    "profiles",
+    "refiners",
+    "switch",
+    "upstreams",
+    "views",
 ]

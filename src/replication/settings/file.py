@@ -1,58 +1,115 @@
-"""params.yaml, read and checked: every error names the key, the value and what is allowed."""
+"""params.yaml and profiles/*.yaml, read and checked; and the switch between profiles.
 
+YAML is read as DVC reads it, version 1.2 without duplicate keys.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
-from replication.settings.schema import Settings
+from replication.files import write_text
+from replication.settings.settings import Settings
 
-PARAMS = Path("params.yaml")
+PARAMS, PROFILES, PIPELINE = Path("params.yaml"), Path("profiles"), Path("dvc.yaml")
+SWITCH = re.compile(r"^( *- profiles/)([\w.-]+)(\.yaml\b.*)$", re.MULTILINE)
 
 
 class SettingsError(SystemExit):
     """Ends a stage with a message and exit status 1, without a traceback."""
 
 
-def load(path: Path | str = PARAMS, profile: str | None = None) -> Settings:
-    """Settings of the active profile (`run`), or of another one by its name.
+def load(profile: str | None = None) -> Settings:
+    """The definitions of params.yaml with a profile, the active one by default.
 
     SettingsError naming the file, the key, the value and what is allowed.
     """
+    chosen = _file(active() if profile is None else profile)
+    contents = _mapping(PARAMS)
+    if "profile" in contents:
+        raise SettingsError(f"{PARAMS}: profile: is chosen in {PIPELINE}, not here")
+    contents["profile"] = _mapping(chosen)
+    if (name := contents["profile"].get("profile")) != chosen.stem:
+        raise SettingsError(f"{chosen}: profile: {chosen.stem} is expected, got {name!r}")
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; run from the repository's root") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: a mapping of settings is expected, got {content!r:.60}")
-    profiles = content.get("profiles", {})
-    if unknown := set(content) - {*Settings.model_fields, "readings", "profiles"}:
-        raise SettingsError(f"{path}: unknown key {sorted(unknown)[0]!r} at the top level")
-    if profile is not None and profile not in profiles:
-        raise SettingsError(f"{path}: profile {profile!r} is none of {', '.join(profiles)}")
-    chosen = profiles[profile] if profile else content.get("run")
-    fields = {k: content[k] for k in Settings.model_fields if k in content} | {"run": chosen}
-    try:
-        return Settings.model_validate(fields)
+        return Settings.model_validate(contents)
     except ValidationError as error:
-        lines = [f"{path}: {_describe(e, fields)}" for e in error.errors()]
+        lines = [_described(found, contents, chosen) for found in error.errors()]
         raise SettingsError("\n".join(lines)) from error
 
 
-def _describe(error: dict[str, Any], fields: Any) -> str:
-    """One line for one error: key, what is expected, what was found."""
+def profiles() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def active() -> str:
+    """The profile that `dvc repro` runs: the switch at the top of dvc.yaml."""
+    return _switch(_text(PIPELINE))[2]
+
+
+def switch(profile: str) -> str:
+    """Make a profile the active one; returns the one before."""
+    _file(profile)
+    text = _text(PIPELINE)
+    before = _switch(text)[2]
+    write_text(PIPELINE, SWITCH.sub(rf"\g<1>{profile}\g<3>", text, count=1))
+    return before
+
+
+def _file(profile: str) -> Path:
+    if profile not in profiles():
+        raise SettingsError(f"no profile {profile!r}; there are {', '.join(profiles())}")
+    return PROFILES / f"{profile}.yaml"
+
+
+def _switch(text: str) -> re.Match[str]:
+    if (found := SWITCH.search(text)) is None:
+        raise SettingsError(f"{PIPELINE}: `- profiles/NAME.yaml` below `vars:` is expected")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; run from the repository's root") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 ({error.reason}); save it as UTF-8") from error
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = YAML(typ="safe").load(_text(path))
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise SettingsError(f"{path}: not valid YAML: line {line}: {what}") from error
+    except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
+        raise SettingsError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: a mapping of settings is expected, got {content!r:.60}")
+    return content
+
+
+def _described(error: dict[str, Any], fields: Any, profile: Path) -> str:
+    """One line for one error: file, key, what is expected, what was found."""
+    location, in_profile = list(error["loc"]), error["loc"][:1] == ("profile",)
     key = []
-    for i, part in enumerate(error["loc"]):
+    for i, part in enumerate(location):
         fields = fields if isinstance(fields, dict | list) else []
         inside = part in (fields if isinstance(fields, dict) else range(len(fields)))
-        if inside or i + 1 == len(error["loc"]):
+        if inside or (i + 1 == len(location) and error["type"] == "missing"):
             key.append(str(part))
         fields = fields[part] if inside else fields
-    found = error["input"]
-    shown = "" if isinstance(found, dict | BaseModel) else f", got {found!r}"
-    return f"{'.'.join(key)}: {error['msg'].removeprefix('Value error, ')}{shown}".removeprefix(
-        ": "
-    )
+    key = key[in_profile:]
+    where = f"{profile if in_profile else PARAMS}: "
+    found, message = error["input"], error["msg"].removeprefix("Value error, ")
+    told = error["type"] == "value_error" or isinstance(found, dict | BaseModel)
+    shown = "" if told else f", got {found!r}"
+    if not location:
+        where = "" if message.startswith(("upstreams.", "refiners.")) else f"{profile}: "
+        where = where or f"{PARAMS}: "
+    return f"{where}{'.'.join(key)}{': ' if key else ''}{message}{shown}"

@@ -1,55 +1,128 @@
-"""What the active profile asks for: its cells, and the plan in words."""
+"""What a profile asks for: its cells, and each one's settings as they are run."""
 
 from itertools import product
+from typing import Any
 
-from replication.settings.schema import FAMILIES, Settings
+from replication.cells import Cell, Method
+from replication.settings.datasets import AnyDataSource
+from replication.settings.fields import Strict
+from replication.settings.models import AnyModel
+from replication.settings.profile import Training
+from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.settings import Settings
+from replication.settings.upstreams import AnyUpstream
+
+REPORTED = {"role", "of", "label", "reading"}
+"""Fields of an entry that no figure of a cell depends on; a reading's own settings stand for it."""
 
 
-def expected_cells(settings: Settings) -> list[dict[str, str]]:
-    """Every cell of the active profile: the keys of a cell file's "cell"."""
-    cells = []
-    for family in FAMILIES:
-        grid = getattr(settings.run, family)
-        methods = [
-            *product(grid.clean_models, ["none"], ["clean"], grid.clean_refiners),
-            *product(grid.models, grid.upstreams, grid.batches, grid.refiners),
-            *product(grid.models, grid.crops, grid.batches, grid.crop_refiners),
+class Recipe(Strict):
+    """The settings that the figures of a method's cells depend on, but for the number of seeds."""
+
+    dataset: AnyDataSource
+    model: AnyModel
+    upstream: AnyUpstream
+    refiner: AnyRefiner
+    reading: Reading | None
+    training: Training
+    views: int
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, for a result file and for the identity of a seed."""
+        return self.model_dump(
+            mode="json", exclude={"upstream": {"label"}, "refiner": REPORTED}, exclude_none=False
+        )
+
+
+class Planned(Strict):
+    """A method of a profile: one stage, a cell for each batch composition."""
+
+    method: Method
+    batches: list[str]
+    seeds: int
+    recipe: Recipe
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [Cell(**self.method.model_dump(), batch=batch) for batch in self.batches]
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "method": self.method.model_dump(),
+            "batches": self.batches,
+            "seeds": self.seeds,
+            "recipe": self.recipe.dump(),
+        }
+
+
+def methods(settings: Settings) -> list[Planned]:
+    """Every method of a profile, in the order of its lists."""
+    planned = []
+    for experiment, grid in settings.profile.experiments.items():
+        rows = [
+            *product(grid.clean.models, ["none"], grid.clean.refiners),
+            *product(grid.models, grid.upstreams, grid.refiners),
+            *product(grid.models, grid.crops.upstreams, grid.crops.refiners),
         ]
-        cells += [
-            {
-                "profile": settings.run.name,
-                "family": family,
-                "dataset": dataset,
-                "model": model,
-                "upstream": upstream,
-                "batch": batch,
-                "refiner": refiner,
-            }
-            for dataset in grid.datasets
-            for model, upstream, batch, refiner in methods
-        ]
-    return cells
+        for dataset, (model, upstream, refiner) in product(grid.datasets, rows):
+            stored = upstream != "none" and not settings.upstreams[upstream].drawn
+            planned.append(
+                Planned(
+                    method=Method(
+                        experiment=experiment,
+                        dataset=dataset,
+                        model=model,
+                        upstream=upstream,
+                        refiner=refiner,
+                    ),
+                    batches=["clean"] if upstream == "none" else grid.batches,
+                    seeds=settings.seeds(experiment, dataset, model),
+                    recipe=Recipe(
+                        dataset=settings.datasets[dataset],
+                        model=settings.models[model],
+                        upstream=settings.upstreams[upstream],
+                        refiner=settings.refiners[refiner],
+                        reading=settings.reading(refiner),
+                        training=settings.training(experiment, dataset, model),
+                        views=grid.views if stored else 0,
+                    ),
+                )
+            )
+    return planned
 
 
-def method_name(cell: dict[str, str]) -> str:
-    """The stem of the result file that holds a method's cells, one per batch composition."""
-    return "-".join(cell[k] for k in ("dataset", "model", "upstream", "refiner"))
+def cells(settings: Settings) -> list[Cell]:
+    return [cell for planned in methods(settings) for cell in planned.cells]
 
 
-def print_plan(settings: Settings) -> None:
-    run = settings.run
-    cells = expected_cells(settings)
-    length = f"about {run.minutes} minutes on two CPU cores" if run.minutes else "time not measured"
-    print(f"profile {run.name}: {len(cells)} cells, {length}; what is up to date is not run again")
-    for family in FAMILIES:
-        grid = getattr(run, family)
-        count = sum(cell["family"] == family for cell in cells)
-        print(
-            f"  {family}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs on "
-            f"{', '.join(grid.datasets) or 'nothing'}"
+def views(settings: Settings) -> list[tuple[str, str, str]]:
+    """(experiment, data set, upstream) of every stage that may store views."""
+    return [
+        (experiment, dataset, upstream)
+        for experiment, grid in settings.profile.experiments.items()
+        for dataset, upstream in product(grid.datasets, grid.upstreams)
+        if grid.takes == "images"
+    ]
+
+
+def describe(settings: Settings) -> str:
+    """The plan in words."""
+    profile, planned = settings.profile, methods(settings)
+    count = sum(len(p.batches) for p in planned)
+    length = f"about {profile.minutes} minutes on two CPU cores"
+    lines = [
+        f"profile {profile.profile}: {count} cells, "
+        f"{length if profile.minutes else 'time not measured'}; what is up to date is not run again"
+    ]
+    for experiment, grid in profile.experiments.items():
+        count = sum(len(p.batches) for p in planned if p.method.experiment == experiment)
+        lines.append(
+            f"  {experiment}: {count} cells x {grid.seeds} seeds x {grid.training.epochs} epochs "
+            f"on {', '.join(grid.datasets)}"
         )
         for dataset, model in product(grid.datasets, grid.models):
-            seeds = settings.seeds(family, dataset, model)
-            epochs = settings.training(family, dataset, model).epochs
+            seeds = settings.seeds(experiment, dataset, model)
+            epochs = settings.training(experiment, dataset, model).epochs
             if (seeds, epochs) != (grid.seeds, grid.training.epochs):
-                print(f"    {dataset}, {model}: {seeds} seeds x {epochs} epochs")
+                lines.append(f"    {dataset}, {model}: {seeds} seeds x {epochs} epochs")
+    return "\n".join(lines)

@@ -1,7 +1,8 @@
-"""`python -m replication.stages.toy --out results/quick/toy.json`: the 2D toy of Figure 2."""
+"""`python -m replication.stages.toy PROFILE`: the 2D toy of Figure 2."""
 
 import argparse
 import multiprocessing
+import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
@@ -9,20 +10,24 @@ from typing import Any
 
 from tqdm import tqdm
 
-from replication.settings import Refiner, load
-from replication.stages.files import write_json
+from replication import cells
+from replication.files import write_json
+from replication.settings import AnyRefiner, Reading, load
+from replication.stages.train import count
 
 DIGITS = 4
+Refiner = tuple[AnyRefiner, Reading | None]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", required=True, help="the JSON file to write")
-    out = parser.parse_args().out
-    everything = load()
-    settings = everything.run.toy.model_dump()
-    refiners = {name: everything.refiners[name] for name in settings["refiners"]}
-    write_json(out, compute(settings, refiners))
+    parser.add_argument("profile")
+    profile = parser.parse_args().profile
+    everything = load(profile)
+    toy = everything.profile.toy
+    named = {*toy.refiners, *toy.picture.refiners}
+    refiners = {name: (everything.refiners[name], everything.reading(name)) for name in named}
+    write_json(cells.toy(profile), compute(toy.model_dump(), refiners))
 
 
 def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dict[str, Any]:
@@ -34,12 +39,14 @@ def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dic
     """
     from replication import toy
 
-    with ProcessPoolExecutor(settings["jobs"], multiprocessing.get_context("fork")) as pool:
+    jobs = count("SAFLEX_JOBS", os.cpu_count() or 1)
+    swept = {name: refiners[name] for name in settings["refiners"]}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
 
         def over(record, runs):
             return tqdm(pool.map(record, runs), "toy", len(runs), unit="run", mininterval=1)
 
-        runs = toy.sweep(settings, refiners, range(settings["seeds"]), over)
+        runs = toy.sweep(settings, swept, range(settings["seeds"]), over)
     shown = settings["picture"]
     sets = toy.sample(settings, shown["seed"])
     return {

@@ -1,6 +1,7 @@
-"""`python -m replication.stages.train --family images --dataset D ...`: one method, all seeds.
+"""`python -m replication.stages.train PROFILE EXPERIMENT DATASET MODEL UPSTREAM REFINER`: a method.
 
-A method's cells, one per batch composition, share the process and the result file.
+Its cells, one for each batch composition, are trained in one process, seeds side by side:
+SAFLEX_JOBS of them (default: one for each core), with SAFLEX_THREADS threads each (default: 1).
 """
 
 import argparse
@@ -8,64 +9,78 @@ import multiprocessing
 import os
 import platform
 import subprocess
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from tqdm import tqdm
 
-from replication import settings
-from replication.stages.files import write_json
+from replication import cells, settings
+from replication.cells import Method, Provenance, Seed
 
 CHECKPOINTS = Path("checkpoints")
-KEYS = ("family", "dataset", "model", "upstream", "refiner")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for key in KEYS:
-        parser.add_argument(f"--{key}", required=True)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("profile")
+    for key in Method.model_fields:
+        parser.add_argument(key)
     arguments = vars(parser.parse_args())
-    everything = settings.load()
-    cells = [
-        cell
-        for cell in settings.expected_cells(everything)
-        if all(cell[key] == arguments[key] for key in KEYS)
-    ]
-    if not cells:
-        raise SystemExit(f"params.yaml has no such cell under run: {arguments}")
-    name = settings.method_name(cells[0])
+    profile = arguments.pop("profile")
+    method = Method(**arguments)
+    everything = settings.load(profile)
+    planned = next((p for p in settings.methods(everything) if p.method == method), None)
+    if planned is None:
+        raise SystemExit(f"profile {profile} has no such method: {method}")
 
-    from replication.training.cell import Cell, code
+    from replication.training.cell import Work, code
 
-    began = time.time()
-    work = [Cell.of(everything, cell, CHECKPOINTS) for cell in cells]
+    began, jobs = time.time(), count("SAFLEX_JOBS", os.cpu_count() or 1)
+    options = {"threads": count("SAFLEX_THREADS", 1), "workers": jobs}
+    work = Work.of(planned, profile, CHECKPOINTS, **options)
     try:
-        results = train_all(work, name)
+        found = train_all(work, planned.seeds, jobs)
+        results = [w.result(seeds) for w, seeds in zip(work, found, strict=True)]
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"cell {name}: {error}") from error
-    folder = Path("results") / everything.run.name
-    origin = _provenance(work[0].device, time.time() - began) | {"code": code()}
-    write_json(folder / "provenance" / f"{name}.json", origin)
-    content = {w.cell["batch"]: w.result(seeds) for w, seeds in zip(work, results, strict=True)}
-    write_json(folder / "cells" / f"{name}.json", {"cells": content})
-    for cell in work:
-        cell.checkpoints.discard()
+        raise SystemExit(f"{method}: {error}") from error
+    seconds = (time.time() - began) / len(work)
+    origin = provenance(work[0].device, seconds, code(planned.recipe.dataset.takes))
+    for cell, result in zip(planned.cells, results, strict=True):
+        cells.write(cell.provenance(profile), origin)
+        cells.write(cell.result(profile), result)
 
 
-def train_all(work: list, name: str) -> list[list[dict]]:
-    """Every seed's result of every cell, trained `jobs` at a time, each in a process of its own."""
-    seeds, recipe = range(work[0].seeds), work[0].parts()["training"]
+def count(variable: str, default: int) -> int:
+    """A number >= 1 from the environment."""
+    text = os.environ.get(variable, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise SystemExit(f"{variable}: a number >= 1 is expected, got {text!r}")
+    return int(text)
+
+
+def train_all(work: list, seeds: int, jobs: int) -> list[list[Seed]]:
+    """Every seed's record of every cell, `jobs` at a time, each in a process of its own."""
     done = {
-        (i, seed): cell.checkpoints.finished(seed) for i, cell in enumerate(work) for seed in seeds
+        (i, seed): cell.checkpoints.finished(seed)
+        for i, cell in enumerate(work)
+        for seed in range(seeds)
     }
     left = [key for key, result in done.items() if result is None]
+    if left:
+        done |= _train(work, left, jobs)
+    return [[done[i, seed] for seed in range(seeds)] for i in range(len(work))]
+
+
+def _train(work: list, left: list[tuple[int, int]], jobs: int) -> dict[tuple[int, int], Seed]:
     context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
-    ticks = context.SimpleQueue()
-    jobs = min(recipe.jobs, max(len(left), 1))
+    ticks, epochs = context.SimpleQueue(), work[0].recipe.training.epochs
+    jobs = min(jobs, len(left))
     with (
         ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
-        tqdm(total=len(left) * recipe.epochs, desc=name, unit="epoch", mininterval=1) as bar,
+        tqdm(total=len(left) * epochs, desc=str(work[0].cell.method), unit="epoch") as bar,
     ):
         futures = {key: pool.submit(_train_one, *key) for key in left}
         while not all(future.done() for future in futures.values()):
@@ -73,40 +88,46 @@ def train_all(work: list, name: str) -> list[list[dict]]:
                 ticks.get()
                 bar.update()
             time.sleep(0.02)
-        for key, future in futures.items():
-            done[key] = future.result()
-    return [[done[i, seed] for seed in seeds] for i in range(len(work))]
+        return {key: future.result() for key, future in futures.items()}
 
 
 def _start(work, ticks) -> None:
     global _work, _ticks
     import torch
 
-    torch.set_num_threads(work[0].grid.training.threads)
+    torch.set_num_threads(work[0].threads)
     _work, _ticks = work, ticks
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _train_one(number: int, seed: int) -> dict:
+def _end_with_parent() -> None:
+    """A worker whose parent was killed has nobody left to work for."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _train_one(number: int, seed: int) -> Seed:
     return _work[number].train(seed, lambda: _ticks.put(None))
 
 
-def _provenance(device, seconds: float) -> dict:
+def provenance(device, seconds: float, code: str) -> Provenance:
     import numpy
     import torch
 
     named = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
-    return {
-        "seconds": round(seconds, 1),
-        "device": f"{device.type}: {named or platform.machine()}",
-        "cpus": os.cpu_count(),
-        "versions": {
+    return Provenance(
+        seconds=round(seconds, 1),
+        device=f"{device.type}: {named or platform.machine()}",
+        cpus=os.cpu_count(),
+        versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": numpy.__version__,
         },
-        "revision": _revision(),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+        revision=_revision(),
+        code=code,
+        date=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
 
 
 def _revision() -> str:

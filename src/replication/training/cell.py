@@ -1,165 +1,135 @@
-"""A cell of the grid: its settings and data on the way in, its result file on the way out."""
+"""A cell at work: its settings and data on the way in, its result file on the way out."""
 
-import json
-import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from replication import data, settings, upstream
-from replication.stages.files import checksums, hash_of
-from replication.training import supervised, trees
+from replication import data, upstream
+from replication.cells import Cell, CellFile, Data, Seed
+from replication.files import checksums, hash_of, read_json
+from replication.settings import Planned, Recipe
+from replication.training.batches import Views
 from replication.training.checkpoints import Checkpoints
+from replication.training.loop import fit
+from replication.training.problems import trees
+from replication.training.problems.supervised import Supervised, Task
 from replication.training.storage import Joined, hold, mapped
-from replication.training.supervised import Task, Views
 
 CODE = Path(__file__).parents[1]
-VIEWS = Path("data/views")
+SETS, VIEWS = Path("data/sets"), Path("data/views")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One (data set, model, method) of the grid and where its seeds in progress are kept."""
+class Work:
+    """One cell, and where its seeds are kept. workers: how many seeds share the device."""
 
-    cell: dict[str, str]
-    everything: settings.Settings
-    checkpoints: Checkpoints
-    files: dict[str, str]
+    profile: str
+    cell: Cell
+    recipe: Recipe
+    root: Path
+    threads: int = 1
+    workers: int = 1
 
     @classmethod
-    def of(cls, everything: settings.Settings, cell: dict[str, str], root: Path) -> "Cell":
-        work = cls(cell, everything, None, checksums(Path(everything.run.folder) / cell["dataset"]))
-        recipe = work.settings()
-        del recipe["training"]["jobs"]  # how many seeds run at once changes no figure
-        identity = {"cell": cell, "settings": recipe, "files": work.files, "code": code()}
-        identity["device"] = work.device.type  # `auto` is another precision, too, on a GPU
-        if cell["family"] == "images":
-            identity["views"] = work.grid.views
-        return replace(work, checkpoints=Checkpoints(root, identity))
+    def of(cls, planned: Planned, profile: str, root: Path, **options) -> list["Work"]:
+        """A method's cells."""
+        return [cls(profile, cell, planned.recipe, root, **options) for cell in planned.cells]
 
-    @property
-    def grid(self) -> settings.Grid:
-        return getattr(self.everything.run, self.cell["family"])
+    @cached_property
+    def files(self) -> dict[str, str]:
+        return checksums(SETS / self.cell.dataset)
 
-    @property
-    def seeds(self) -> int:
-        return self.everything.seeds(*(self.cell[k] for k in ("family", "dataset", "model")))
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.root, self.identity())
 
     @property
     def device(self) -> torch.device:
-        return device_of(self.grid.training.device)
+        return device_of(self.recipe.training.device)
 
-    def parts(self) -> dict:
-        """The settings that the cell's figures depend on, by name."""
-        every, cell = self.everything, self.cell
+    def identity(self) -> dict:
+        """Everything that the figures of a seed depend on."""
         return {
-            "dataset": every.datasets[cell["dataset"]],
-            "model": every.models[cell["model"]],
-            "upstream": every.upstreams[cell["upstream"]],
-            "refiner": every.refiners[cell["refiner"]],
-            "training": every.training(cell["family"], cell["dataset"], cell["model"]),
+            "dataset": self.cell.dataset,
+            "batch": self.cell.batch,
+            "settings": self.recipe.dump(),
+            "files": self.files,
+            "code": code(self.recipe.dataset.takes),
+            "torch": torch.__version__,
+            "device": self.device.type,  # `auto` is another precision, too, on a GPU
+            "processor": torch.backends.cpu.get_cpu_capability(),
+            "threads": self.threads,
         }
 
-    def settings(self) -> dict:
-        return {k: v.model_dump(mode="json") for k, v in self.parts().items()}
-
     def dataset(self, seed: int) -> data.Dataset:
-        name, parts = self.cell["dataset"], self.parts()
-        whole = data.load(name, parts["dataset"], self.everything.run.folder, seed)
-        if (refiner := parts["refiner"]).whole_validation:
+        whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)
+        if (refiner := self.recipe.refiner).whole_validation:
             return whole
         return whole.with_validation(refiner.validation_share, refiner.validation_noise, seed)
 
-    def train(self, seed: int, tick: Callable[[], None]) -> dict:
-        """One seed's metrics."""
-        parts, dataset = self.parts(), self.dataset(seed)
-        model, refiner = parts["model"], parts["refiner"]
-        if model.kind == "trees":
-            result = trees.train(model, dataset, refiner.train_on_validation, seed)
-            self.checkpoints.finish(seed, result)
+    def train(self, seed: int, tick: Callable[[], None]) -> Seed:
+        """One seed's record, kept among the checkpoints."""
+        dataset, refiner = self.dataset(seed), self.recipe.refiner
+        if not self.recipe.model.differentiable:
+            result = trees.train(self.recipe, dataset, seed)
+            self.checkpoints.finish(result)
             return result
         splits = ["train"] + ["validation"] * refiner.train_on_validation
-        held = partial(hold, device=self.device, jobs=parts["training"].jobs)
+        held = partial(hold, device=self.device, workers=self.workers)
         pool = tuple(
             held([getattr(getattr(dataset, split), field) for split in splits])
             for field in ("inputs", "labels")
         )
         views = drawn = None
-        if parts["upstream"].kind != "none":
-            options = parts["upstream"].model_dump()
-            kind = options.pop("kind")
-            if upstream.stored(kind, self.grid.views):
-                views = _views(self._stored(), splits, held)
-            else:
-                drawn = upstream.build(kind, dataset.classes, **options)
-        task = Task(
-            dataset=dataset,
-            pool=pool,
-            views=views,
-            upstream=drawn,
-            clean=self.cell["batch"] == "clean-augmented",
-            model=model,
-            refiner=refiner,
-            training=parts["training"],
-            device=self.device,
-            prepare=prepare_of(self.cell["family"]),
-        )
-        return supervised.train(task, seed, self.checkpoints, tick)
+        if self.recipe.views:
+            views = _views(self._stored(), splits, held)
+        elif self.cell.upstream != "none":
+            drawn = upstream.build(self.recipe.upstream, dataset.classes)
+        clean = self.cell.batch == "clean-augmented"
+        task = Task(dataset, pool, views, drawn, clean, self.recipe, self.device)
+        training = self.recipe.training
+        select_best = training.select == "best" and not refiner.train_on_validation
+        problem = Supervised(task, seed)
+        return fit(problem, training, select_best, seed, self.checkpoints, tick)
 
     def _stored(self) -> Path:
         """The folder of the stored views; ValueError if they are of other settings or data."""
-        folder = VIEWS / "-".join(self.cell[k] for k in ("profile", "dataset", "upstream"))
-        origin, recipe = folder / "views.json", self.settings()
-        wanted = {part: recipe[part] for part in ("dataset", "upstream")} | {"files": self.files}
-        if not origin.exists() or json.loads(origin.read_text()) != wanted:
+        folder = VIEWS.joinpath(
+            self.profile, self.cell.experiment, self.cell.dataset, self.cell.upstream
+        )
+        origin = folder / "views.json"
+        if not origin.exists() or read_json(origin) != views_of(self.recipe, self.files):
             raise ValueError(
                 f"{folder}: no stored views of these settings and data; `dvc repro` makes them"
             )
         return folder
 
-    def result(self, seeds: list[dict]) -> dict:
-        """The cell's result file."""
-        names = [k for k, v in seeds[0].items() if isinstance(v, float)]
-        values = {name: [seed[name] for seed in seeds] for name in names}
+    def result(self, seeds: list[Seed]) -> CellFile:
         dataset = self.dataset(seed=0)
-        tabular = self.cell["family"] == "tabular"
-        return {
-            "cell": self.cell,
-            "settings": self.settings(),
-            "data": {
-                "files": self.files,
-                "train": len(dataset.train),
-                "validation": len(dataset.validation),
-                "test": len(dataset.test),
-                "statistics": data.statistics(
-                    self.cell["dataset"], self.parts()["dataset"], self.everything.run.folder
-                ),
-            },
-            "metric": "auroc" if tabular and dataset.classes == 2 else "accuracy",
-            "metrics": {
-                name: {
-                    "mean": statistics.fmean(column),
-                    "sd": statistics.stdev(column) if len(column) > 1 else 0.0,
-                    "n": len(column),
-                }
-                for name, column in values.items()
-            },
-            "seeds": seeds,
-        }
+        return CellFile(
+            cell=self.cell,
+            settings=self.recipe.dump(),
+            data=Data(
+                files=self.files,
+                train=len(dataset.train),
+                validation=len(dataset.validation),
+                tests={name: len(split) for name, split in dataset.tests.items()},
+                split_per_seed=dataset.split_per_seed,
+                statistics=data.statistics(self.cell.dataset, self.recipe.dataset, SETS),
+            ),
+            metric=dataset.metric,
+            seeds=seeds,
+        )
 
 
-def prepare_of(family: str) -> Callable[[Tensor], Tensor]:
-    """From the stored inputs of a family's data sets to what its models take."""
-    return images if family == "images" else Tensor.float
-
-
-def images(inputs: Tensor) -> Tensor:
-    """(B, C, H, W) uint8 -> float in [-1, 1], MedMNIST's Normalize(.5, .5)."""
-    return inputs.float() / 127.5 - 1
+def views_of(recipe: Recipe, files: dict[str, str]) -> dict:
+    """What stored views are made from: settings, number and data."""
+    settings = recipe.dump()
+    return {key: settings[key] for key in ("dataset", "upstream", "views")} | {"files": files}
 
 
 def _views(folder: Path, splits: list[str], held: Callable) -> Views:
@@ -179,8 +149,8 @@ def device_of(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def code() -> str:
-    """A hash of the code that a cell's figures depend on."""
-    alone = CODE.parent / "saflex.py", CODE / "stages/augment.py", CODE / "settings/schema.py"
-    parts = ("training", "refiners", "models", "upstream", "data")
-    return hash_of([*alone, *(p for part in parts for p in (CODE / part).glob("*.py"))])
+def code(takes: str) -> str:
+    """A hash of the code that a cell's figures depend on: what its stage in dvc.yaml depends on."""
+    parts = "training", "refiners", f"models/{takes}", f"upstream/{takes}", f"data/{takes}"
+    files = (path for part in parts for path in (CODE / part).rglob("*.py"))
+    return hash_of([CODE.parent / "saflex.py", *files])

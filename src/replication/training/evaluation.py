@@ -1,14 +1,19 @@
 """Predictions and the metrics that the tables show."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 from torch import Tensor, nn
 
+from replication.data.dataset import Split
+
+Prepare = Callable[[Tensor], Tensor]
 BATCH = 1024
 
 
-def predict(model: nn.Module, inputs: Tensor, prepare) -> np.ndarray:
+def predict(model: nn.Module, inputs: Tensor, prepare: Prepare) -> np.ndarray:
     """Class probabilities (n, K) in evaluation mode; the model's mode is as it was afterwards.
 
     Inputs (n, ...) may be on another device than the model and are brought there in parts.
@@ -21,6 +26,11 @@ def predict(model: nn.Module, inputs: Tensor, prepare) -> np.ndarray:
     model.train(training)
     probabilities = torch.cat(parts).double().numpy()
     return probabilities / probabilities.sum(1, keepdims=True)
+
+
+def evaluate(model: nn.Module, split: Split, prepare: Prepare) -> dict[str, float]:
+    """`score` of a model on a split."""
+    return score(predict(model, torch.from_numpy(split.inputs), prepare), split.labels)
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -47,16 +47,16 @@ class Joined:
 
 
 def hold(
-    arrays: Sequence[np.ndarray], device: torch.device, jobs: int, axis: int = 0
+    arrays: Sequence[np.ndarray], device: torch.device, workers: int, axis: int = 0
 ) -> Tensor | Joined:
     """Arrays end to end along an axis, on the device.
 
-    Memory-mapped ones that take more than SHARE / jobs of a GPU's free memory stay where they are,
-    for batches to be gathered from; so do all on a CPU.
+    Memory-mapped ones that take more than SHARE / workers of a GPU's free memory stay where they
+    are, for batches to be gathered from; so do all on a CPU.
     """
     parts = [torch.from_numpy(array) for array in arrays]
     on_disk = all(isinstance(array, np.memmap) for array in arrays)
-    if on_disk and sum(part.nbytes for part in parts) > SHARE / jobs * _free(device):
+    if on_disk and sum(part.nbytes for part in parts) > SHARE / workers * _free(device):
         return parts[0] if len(parts) == 1 else Joined(tuple(parts), axis)
     sizes = [part.shape[axis] for part in parts]
     shape = (*parts[0].shape[:axis], sum(sizes), *parts[0].shape[axis + 1 :])

@@ -1,0 +1,204 @@
+"""A cell of the grid: its identity, where its files lie, and what is in them.
+
+One model for the stages that write results and the report that reads them. A path is made from the
+identity here and nowhere else, and is never taken apart again.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from replication.files import read_json, write_text
+
+RESULTS = Path("results")
+
+Batch = Literal["clean", "augmented", "clean-augmented"]
+Weights = Literal["final", "ensembled"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+
+class Method(Record):
+    """What a DVC stage trains: the cells that differ in their batch composition alone."""
+
+    experiment: str
+    dataset: str
+    model: str
+    upstream: str
+    refiner: str
+
+    def folder(self, root: Path) -> Path:
+        """The folder of its files below a root."""
+        return root.joinpath(*(getattr(self, name) for name in type(self).model_fields))
+
+    def __str__(self) -> str:
+        return f"{self.experiment}: {self.dataset}, {self.model}, {self.upstream}, {self.refiner}"
+
+
+class Cell(Record):
+    """One data set, model, upstream, refiner and batch composition of an experiment: all seeds."""
+
+    experiment: str
+    dataset: str
+    model: str
+    upstream: str
+    refiner: str
+    batch: Batch
+
+    @property
+    def method(self) -> Method:
+        return Method(**self.model_dump(exclude={"batch"}))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Its fields, in the order of KEYS."""
+        return tuple(getattr(self, name) for name in KEYS)
+
+    def result(self, profile: str) -> Path:
+        return self.method.folder(RESULTS / profile / "cells") / f"{self.batch}.json"
+
+    def provenance(self, profile: str) -> Path:
+        return self.method.folder(RESULTS / profile / "provenance") / f"{self.batch}.json"
+
+    def __str__(self) -> str:
+        return f"{self.method}, {self.batch}"
+
+
+SETTING = ("experiment", "dataset", "model", "upstream", "batch")
+"""What cells that are compared have in common."""
+KEYS = (*SETTING, "refiner")
+
+
+class Score(Record):
+    """A metric of one split: `ensembled` weights are interpolated with those before training."""
+
+    split: str
+    weights: Weights
+    metric: str
+    value: float
+
+    @model_validator(mode="after")
+    def _in_range(self):
+        inside = -1e-9 <= self.value <= 1 + 1e-9  # average precision can exceed 1 by rounding
+        if self.metric != "loss" and not inside and self.value == self.value:
+            raise ValueError(f"{self.metric}: {self.value} is not between 0 and 1")
+        return self
+
+
+class Seed(Record):
+    """One seed's scores, the epoch they are from, and means of what the refiner did."""
+
+    seed: int
+    epoch: int | None = None
+    scores: list[Score]
+    refiner: dict[str, float | None] = {}
+
+    def value(self, split: str, weights: str, metric: str) -> float | None:
+        wanted = (split, weights, metric)
+        found = (s.value for s in self.scores if (s.split, s.weights, s.metric) == wanted)
+        return next(found, None)
+
+
+class Data(Record):
+    """Which data: files with their MD5, sizes of the splits, and whether a seed draws its own.
+
+    statistics: the row of Table 5, for tables.
+    """
+
+    files: dict[str, str]
+    train: int
+    validation: int
+    tests: dict[str, int] = Field(min_length=1)
+    split_per_seed: bool = False
+    statistics: dict[str, Any] | None = None
+
+    @property
+    def resplit(self) -> float:
+        """Test rows for each training row where every seed draws its own split, else 0."""
+        return next(iter(self.tests.values())) / self.train if self.split_per_seed else 0.0
+
+
+class CellFile(Record):
+    """A cell's result file, which is the same to the last digit when it is computed again.
+
+    metric: the data set's own, of its first test split and the final weights.
+    """
+
+    cell: Cell
+    settings: dict[str, Any]
+    data: Data
+    metric: str
+    seeds: list[Seed] = Field(min_length=1)
+
+    @property
+    def split(self) -> str:
+        return next(iter(self.data.tests))
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        numbers = [seed.seed for seed in self.seeds]
+        if twice := {number for number in numbers if numbers.count(number) > 1}:
+            raise ValueError(f"seeds: seed {min(twice)} appears twice")
+        for i, seed in enumerate(self.seeds):
+            if seed.value(self.split, "final", self.metric) is None:
+                raise ValueError(
+                    f"seeds.{i}.scores: {self.metric} of {self.split} is missing, the cell's metric"
+                )
+        return self
+
+
+class Provenance(Record):
+    """How a cell came to be, in a file beside its results that DVC does not track."""
+
+    seconds: float | None = None
+    device: str = "not recorded"
+    cpus: int | None = None
+    versions: dict[str, str] = {}
+    revision: str | None = None
+    code: str | None = None
+    date: str | None = None
+
+
+def read(model: type[BaseModel], path: Path) -> Any:
+    """A file of this module's as its model; ValueError naming the file and the key."""
+    content = read_json(path)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{path}: {f'{key}: ' if key else ''}{message}") from error
+
+
+def result(cell: Cell, profile: str) -> CellFile | None:
+    """What a cell's result file holds, None if it was not run; ValueError if it is another's."""
+    path = cell.result(profile)
+    if not path.exists():
+        return None
+    found = read(CellFile, path)
+    if found.cell != cell:
+        raise ValueError(f"{path}: cell: {cell} is expected, got {found.cell}")
+    return found
+
+
+def write(path: Path, content: Record) -> None:
+    """As JSON, in the order of its fields: the first test split is the cell's own."""
+    text = json.dumps(content.model_dump(mode="json"), indent=1, allow_nan=False)
+    write_text(path, f"{text}\n")
+
+
+def toy(profile: str) -> Path:
+    """The result file of the toy, which is an experiment without cells."""
+    return RESULTS / profile / "cells" / "toy.json"
+
+
+def stored(profile: str) -> Iterator[Path]:
+    """Every result file of a profile, expected or not; hidden ones are writes that were cut off."""
+    found = (RESULTS / profile / "cells").glob("*/**/*.json")
+    yield from sorted(path for path in found if not path.name.startswith("."))

@@ -1,0 +1,1 @@
+"""Networks of images: (B, C, H, W) float32."""

@@ -1,0 +1,1 @@
+"""Networks of tables: (B, F) float32, category codes first."""

@@ -1,0 +1,122 @@
+"""What each table of a profile consists of, by the names in `settings.profile.Tables`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from replication.files import write_text
+from replication.report import datasets, figures, tables, validation
+from replication.report.frames import Cells
+from replication.report.glance import verdict_sentences
+from replication.report.grid import Grid, latex, markdown
+from replication.report.layouts import differences_grid, paper_grid, results_grid, second_grid
+from replication.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with everything of it.
+
+    heading: short; frame: what its CSV has; grids: none if the profile has no cell of a table
+    beyond the paper's; sentences: its verdicts.
+    """
+
+    name: str
+    heading: str
+    caption: str
+    frame: pd.DataFrame
+    grids: list[Grid]
+    figures: list[figures.Drawn]
+    sentences: list[str] = field(default_factory=list)
+
+    def write(self, folder: Path) -> None:
+        """<name>.csv, .md and .tex, and its figures."""
+        write_text(folder / f"{self.name}.csv", self.frame.to_csv(index=False))
+        write_grids(folder / self.name, self.grids)
+        for drawn in self.figures:
+            drawn.save(folder)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A profile's cells and what is known of them.
+
+    frame: of tables.tidy, without the cells of altered validation sets; swept: these.
+    """
+
+    cells: Cells
+    frame: pd.DataFrame
+    swept: pd.DataFrame
+
+    @classmethod
+    def of(cls, cells: Cells) -> "Report":
+        return cls(cells, *validation.split(tables.tidy(cells), cells))
+
+
+def write_grids(path: Path, grids: list[Grid]) -> None:
+    """<path>.md and <path>.tex."""
+    write_text(path.parent / f"{path.name}.md", "\n".join(markdown(grid) for grid in grids))
+    write_text(path.parent / f"{path.name}.tex", "\n".join(latex(grid) for grid in grids))
+
+
+def _of_paper(table: Table) -> Callable[[Report], Section]:
+    def build(report: Report) -> Section:
+        caption = f"{table.heading}. {table.title}"
+        return _scores(report, table.name, table.heading, caption, [table])
+
+    return build
+
+
+def _further(report: Report) -> Section:
+    found = tables.further(report.cells)
+    title = " and ".join(table.title for table in found) or "Upstreams beyond the paper's"
+    return _scores(report, "further", title, title, found)
+
+
+def _scores(report: Report, name: str, heading: str, caption: str, of: list[Table]) -> Section:
+    frame, cells = report.frame, report.cells
+    grids = [grid for table in of for grid in _grids(table, frame, cells)]
+    drawn = [figure for t in of for figure in figures.of_table(t, frame, cells.legend)]
+    rows = frame[frame["table"].isin([table.name for table in of])]
+    said = verdict_sentences(rows, cells.legend)
+    return Section(name, heading, caption, rows.drop(columns="column"), grids, drawn, said)
+
+
+def _grids(table: Table, frame: pd.DataFrame, cells: Cells) -> list[Grid]:
+    grids = [
+        results_grid(table, frame, cells.legend),
+        differences_grid(table, frame, cells.legend),
+        second_grid(table, frame, cells),
+        paper_grid(table, cells.legend) if table.number else None,
+    ]
+    return [grid for grid in grids if grid is not None]
+
+
+def _validation(report: Report) -> Section:
+    swept, legend = report.swept, report.cells.legend
+    grids = [] if swept.empty else [validation.validation_grid(swept, legend)]
+    drawn = figures.of_validation(swept, legend)
+    rows = swept.drop(columns="column")
+    return Section(validation.NAME, validation.TITLE, validation.TITLE, rows, grids, drawn)
+
+
+def _statistics(report: Report) -> Section:
+    frame = datasets.dataset_statistics(report.cells)
+    heading = f"Table {datasets.NUMBER}"
+    caption = f"{heading}. {datasets.TITLE}"
+    return Section("table5", heading, caption, frame, [datasets.statistics_grid(frame)], [])
+
+
+SECTIONS: dict[str, Callable[[Report], Section]] = {
+    **{table.name: _of_paper(table) for table in tables.TABLES},
+    "further": _further,
+    "validation": _validation,
+    "table5": _statistics,
+}
+
+
+def sections(report: Report) -> list[Section]:
+    """Every table of the paper, and of those beyond its own what the profile has cells of."""
+    return [section for build in SECTIONS.values() if (section := build(report)).grids]

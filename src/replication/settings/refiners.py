@@ -1,0 +1,104 @@
+"""Readings of SAFLEX, and refiners: what happens to augmented samples before the loss."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from replication.settings.fields import NonNegative, Positive, Share, Strict
+
+Role = Literal["baseline", "reading", "control", "rival"]
+
+
+class Reading(Strict):
+    """Keyword arguments of saflex.SAFLEX; optimizer_aware passes it the optimiser."""
+
+    space: Literal["log_probs", "probs", "logits"] = "log_probs"
+    how: Literal["jvp", "lookahead"] = "jvp"
+    scope: Literal["all", "head"] | Annotated[list[str], Field(min_length=1)] = "all"
+    epsilon: Positive | None = None
+    sign: Literal[1, -1] = 1
+    beta: NonNegative = 0.0
+    temperature: Positive = 0.01
+    gumbel: NonNegative = 1.0
+    weight_rule: Literal["label", "sum", "gate", "positive", "all"] = "label"
+    slope: Positive = 2.0
+    keep_labels: bool = False
+    optimizer_aware: bool = False
+    centre: bool = False
+    normalise: bool = False
+    unit_scale: bool = False
+    shrink: bool = False
+
+
+class Refiner(Strict):
+    """role: what it is in the report. of: whose control it is. label: what the report calls it.
+
+    train_on_validation: the pool has both splits. validation_share: of the validation split, drawn
+    per seed; validation_noise: share of what is left whose labels are moved to another class.
+    """
+
+    crops_only: ClassVar[bool] = False
+    role: Role
+    label: str = ""
+    of: str | None = None
+    train_on_validation: bool = False
+    validation_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    validation_noise: Share = 0.0
+
+    @property
+    def whole_validation(self) -> bool:
+        return self.validation_share == 1 and self.validation_noise == 0
+
+    @model_validator(mode="after")
+    def _control_of(self):
+        if self.of is not None and self.role != "control":
+            raise ValueError(f"of: is for controls, and this is a {self.role}")
+        return self
+
+
+class Alone(Refiner):
+    """The upstream alone: equal weights, labels as they came."""
+
+    kind: Literal["none"]
+
+    @model_validator(mode="after")
+    def _views_are_of_the_whole_split(self):
+        if self.train_on_validation and not self.whole_validation:
+            raise ValueError("train_on_validation: takes no validation_share or validation_noise")
+        return self
+
+
+class Steered(Refiner):
+    """A refiner that looks at validation data, which it must not train on."""
+
+    train_on_validation: Literal[False] = False
+
+
+class Saflex(Steered):
+    """reading: its name under `readings`."""
+
+    kind: Literal["saflex"]
+    reading: str
+
+
+class Imitation(Steered):
+    """The control of a refiner of kind saflex, `of`, without its information.
+
+    permuted: Pi shuffled over batch and classes. smoothing: labels of the same mean entropy.
+    """
+
+    kind: Literal["permuted", "smoothing"]
+    role: Literal["control"] = "control"
+    of: str
+
+
+class SoftAugmentation(Refiner):
+    """power: the k of its formula."""
+
+    crops_only: ClassVar[bool] = True
+    kind: Literal["soft-augmentation"]
+    power: Positive = 2.0
+    train_on_validation: Literal[False] = False
+
+
+AnyRefiner = Annotated[Alone | Saflex | Imitation | SoftAugmentation, Field(discriminator="kind")]

@@ -1,0 +1,176 @@
+"""All settings of one profile, and what no entry can see alone: whether the parts fit."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, product
+
+from pydantic import model_validator
+
+from replication.settings.datasets import AnyDataSource
+from replication.settings.fields import Name, Strict
+from replication.settings.models import AnyModel
+from replication.settings.profile import Grid, Profile, Training
+from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.upstreams import AnyUpstream
+
+
+class Settings(Strict):
+    """The definitions of params.yaml and a profile."""
+
+    upstreams: dict[Name, AnyUpstream]
+    readings: dict[Name, Reading]
+    refiners: dict[Name, AnyRefiner]
+    datasets: dict[Name, AnyDataSource]
+    models: dict[Name, AnyModel]
+    profile: Profile
+
+    @model_validator(mode="after")
+    def _parts_fit(self):
+        for mistake in chain(self._in_definitions(), self._in_profile()):
+            raise ValueError(mistake)
+        return self
+
+    def reading(self, refiner: str) -> Reading | None:
+        """The reading that a refiner uses or imitates, if any."""
+        entry = self.refiners[refiner]
+        if entry.kind in ("permuted", "smoothing"):
+            entry = self.refiners[entry.of]
+        return self.readings[entry.reading] if entry.kind == "saflex" else None
+
+    def seeds(self, experiment: str, dataset: str, model: str) -> int:
+        """How many seeds the cells of a data set and a model have."""
+        grid = self.profile.experiments[experiment]
+        return min([grid.seeds, *grid.limits_of("seeds", dataset, model)])
+
+    def training(self, experiment: str, dataset: str, model: str) -> Training:
+        """How the cells of a data set and a model are trained: the recipe within their limits."""
+        grid = self.profile.experiments[experiment]
+        epochs = grid.limits_of("epochs", dataset, model)
+        batch_sizes = grid.limits_of("batch_size", dataset, model)
+        own = {
+            "epochs": min([grid.training.epochs, *epochs]),
+            "batch_size": min(batch_sizes, default=grid.training.batch_size),
+        }
+        return grid.training.model_copy(update=own)
+
+    def _in_definitions(self) -> Iterator[str]:
+        if self.upstreams.get("none") is None or self.upstreams["none"].kind != "none":
+            yield "upstreams.none: {kind: none} is expected, the samples as they are"
+        alone = self.refiners.get("none")
+        if alone is None or (alone.kind, alone.role) != ("none", "baseline"):
+            yield "refiners.none: {kind: none, role: baseline} is expected, the upstream alone"
+        elif alone.train_on_validation:
+            yield "refiners.none: train_on_validation is for controls, and this is the baseline"
+        for name, refiner in self.refiners.items():
+            key = f"refiners.{name}"
+            if refiner.role == "baseline" and name != "none":
+                yield f"{key}.role: the baseline is `none`"
+            if refiner.kind == "saflex" and refiner.reading not in self.readings:
+                yield f"{key}.reading: {refiner.reading!r} is none of {_listed(self.readings)}"
+            if refiner.of is None:
+                continue
+            if refiner.of not in self.refiners:
+                yield f"{key}.of: {refiner.of!r} is none of {_listed(self.refiners)}"
+            elif self.refiners[refiner.of].role == "control":
+                yield f"{key}.of: {refiner.of!r} is a control itself"
+            elif refiner.kind in ("permuted", "smoothing"):
+                if self.refiners[refiner.of].kind != "saflex":
+                    yield f"{key}.of: {refiner.of!r} is no reading of SAFLEX to imitate"
+                twins = [n for n, r in self.refiners.items() if _same_control(r, refiner)]
+                if twins[0] != name:
+                    yield f"{key}: {twins[0]} is the {refiner.kind} control of {refiner.of} already"
+
+    def _in_profile(self) -> Iterator[str]:
+        profile = self.profile
+        if profile.toy:
+            for name in (*profile.toy.refiners, *profile.toy.picture.refiners):
+                yield from _undefined("toy.refiners", name, self.refiners)
+                if self.refiners[name].crops_only:
+                    yield f"toy.refiners: {name!r} needs upstreams that crop"
+        for experiment, grid in profile.experiments.items():
+            for mistake in self._in_grid(grid):
+                yield f"{experiment}.{mistake}"
+        if not profile.experiments and profile.toy is None:
+            yield "profile: no experiment has a data set, and there is no toy"
+        used = {name for grid in profile.experiments.values() for name in grid.datasets}
+        if used != set(profile.data):
+            name = min(used ^ set(profile.data))
+            where = "missing" if name in used else "used by no experiment"
+            yield f"data: {name!r} is {where}; every data set that an experiment names is expected"
+
+    def _in_grid(self, grid: Grid) -> Iterator[str]:
+        named = {
+            "datasets": (grid.datasets, self.datasets),
+            "models": (grid.models, self.models),
+            "clean.models": (grid.clean.models, self.models),
+            "upstreams": (grid.upstreams, self.upstreams),
+            "refiners": (grid.refiners, self.refiners),
+            "clean.refiners": (grid.clean.refiners, self.refiners),
+            "crops.upstreams": (grid.crops.upstreams, self.upstreams),
+            "crops.refiners": (grid.crops.refiners, self.refiners),
+        }
+        for key, (names, defined) in named.items():
+            for name in names:
+                yield from _undefined(key, name, defined)
+        for key in ("datasets", "models", "clean.models", "upstreams"):
+            names, defined = named[key]
+            for name in names:
+                if (takes := defined[name].takes) not in (grid.takes, "anything"):
+                    yield f"{key}: {name!r} is for {takes}, and {grid.takes} are expected"
+        for name in grid.upstreams:
+            if self.upstreams[name].kind == "none":
+                yield f"upstreams: {name!r} is what clean.models and clean.refiners are for"
+        for name in grid.crops.upstreams:
+            if name not in grid.upstreams:
+                yield f"crops.upstreams: {name!r} is not among upstreams"
+            if not self.upstreams[name].crops:
+                yield f"crops.upstreams: {name!r} does not crop"
+        for key in ("refiners", "clean.refiners"):
+            for name in named[key][0]:
+                if self.refiners[name].crops_only:
+                    yield f"{key}: {name!r} needs upstreams that crop; name it in crops.refiners"
+        if twice := set(grid.refiners) & set(grid.crops.refiners):
+            yield f"crops.refiners: {min(twice)!r} is among refiners, which every upstream has"
+        for name in grid.models:
+            if not self.models[name].differentiable:
+                yield f"models: {name!r} is trained without augmentation; name it in clean.models"
+        refined = [name for name in grid.clean.refiners if self.refiners[name].kind != "none"]
+        if refined and not all(self.models[name].differentiable for name in grid.clean.models):
+            yield f"clean.refiners: {refined[0]!r} needs gradients, which trees do not have"
+        models = {*grid.models, *grid.clean.models}
+        limited = {*grid.datasets, *models, *map("/".join, product(grid.datasets, models))}
+        if unknown := set(grid.limits) - limited:
+            yield (
+                f"limits: {min(unknown)!r} is not among datasets and models, nor a data set/model "
+                "of them"
+            )
+        yield from _one_stage(product(grid.datasets, grid.upstreams))
+        yield from _one_stage(product(grid.datasets, grid.clean.models, grid.clean.refiners))
+        for part in (grid, grid.crops):
+            yield from _one_stage(
+                product(grid.datasets, grid.models, part.upstreams, part.refiners)
+            )
+
+
+def _same_control(one, other) -> bool:
+    return (one.kind, one.of) == (other.kind, other.of)
+
+
+def _one_stage(methods: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """DVC joins a stage's values with -, so (wine, red-mlp) and (wine-red, mlp) have one name."""
+    seen: dict[str, tuple[str, ...]] = {}
+    for method in methods:
+        other = seen.setdefault("-".join(method), method)
+        if other != method:
+            yield (
+                f"datasets: ({', '.join(other)}) and ({', '.join(method)}) would be one stage, "
+                f"{'-'.join(method)}; rename one of their parts"
+            )
+
+
+def _undefined(key: str, name: str, defined: Iterable[str]) -> Iterator[str]:
+    if name not in defined:
+        yield f"{key}: {name!r} is not defined; one of {_listed(defined)} is expected"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,104 @@
+"""Upstream augmentations: what params.yaml says of each kind.
+
+takes: the kind of data it augments. drawn: anew in every step, so its views are never stored.
+crops: it says how much of an image it left.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from replication.settings.fields import Count, Positive, Share, Strict
+
+
+class Upstream(Strict):
+    takes: ClassVar[str] = "images"
+    drawn: ClassVar[bool] = False
+    crops: ClassVar[bool] = False
+    label: str = ""
+
+
+class Identity(Upstream):
+    """The samples as they are; every experiment has it."""
+
+    takes: ClassVar[str] = "anything"
+    kind: Literal["none"]
+
+
+class RandAugment(Upstream):
+    """operations: N, in a row. magnitude: M."""
+
+    kind: Literal["randaugment"]
+    operations: Count = 2
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+
+
+class Mislabelled(RandAugment):
+    """RandAugment with a share of wrong labels: a positive control."""
+
+    kind: Literal["mislabelled"]
+    share: Share
+
+
+class TrivialAugment(Upstream):
+    kind: Literal["trivialaugment"]
+
+
+class Mixing(Upstream):
+    """lambda ~ Beta(alpha, alpha)."""
+
+    kind: Literal["mixup", "cutmix"]
+    alpha: Positive
+
+
+class Crop(Upstream):
+    """sigma: of the offset, as a share of the side."""
+
+    crops: ClassVar[bool] = True
+    kind: Literal["crop"]
+    sigma: Positive = 0.375
+
+
+class PaddedCrop(Upstream):
+    crops: ClassVar[bool] = True
+    kind: Literal["padded-crop"]
+    padding: Count
+
+
+class LPA3(Upstream):
+    """epsilon: largest change of a pixel, in grey values. margin: the most that the label's
+    probability may fall. penalty: multiplier of the first step; tenfold in the last."""
+
+    drawn: ClassVar[bool] = True
+    kind: Literal["lp-a3"]
+    epsilon: Annotated[int, Field(ge=1, le=255)] = 8
+    margin: Share = 0.1
+    iterations: Count = 5
+    penalty: Positive = 10.0
+
+
+class TabularCutMix(Upstream):
+    """probability: share of rows that are mixed. share: of features swapped, or null:
+    Beta(alpha, alpha). labels: hard, or mixed in proportion to the features kept."""
+
+    takes: ClassVar[str] = "tabular"
+    drawn: ClassVar[bool] = True
+    kind: Literal["tabular-cutmix"]
+    probability: Share
+    share: Share | None = None
+    alpha: Positive = 1.0
+    labels: Literal["hard", "mixed"]
+
+
+AnyUpstream = Annotated[
+    Identity
+    | RandAugment
+    | Mislabelled
+    | TrivialAugment
+    | Mixing
+    | Crop
+    | PaddedCrop
+    | LPA3
+    | TabularCutMix,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,1 @@
+"""Upstreams of images: (B, C, H, W) uint8."""

@@ -1,0 +1,1 @@
+"""Upstreams of tables: (B, F) float32, category codes first."""

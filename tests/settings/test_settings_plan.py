@@ -1,0 +1,140 @@
+"""What a profile asks for."""
+
+from itertools import product
+
+from replication import settings
+from replication.settings import load, methods
+
+
+def small(copy, limits):
+    copy.change("profiles/small.yaml", lambda profile: profile["tabular"].update(limits=limits))
+    return load("small")
+
+
+def test_of_the_limits_of_a_data_set_a_model_and_the_pair_the_lowest_holds(copy):
+    limits = {
+        "qsar": {"seeds": 3, "epochs": 9},
+        "mlp": {"seeds": 5, "epochs": 7, "batch_size": 11},
+        "trees": {"seeds": 2},
+        "arrhythmia/mlp": {"epochs": 2, "batch_size": 5},
+    }
+    everything = small(copy, limits)
+    recipe = everything.training("tabular", "qsar", "mlp")
+    assert everything.seeds("tabular", "qsar", "mlp") == 3
+    assert (recipe.epochs, recipe.batch_size) == (7, 11)
+    assert everything.seeds("tabular", "arrhythmia", "mlp") == 5
+    recipe = everything.training("tabular", "arrhythmia", "mlp")
+    assert (recipe.epochs, recipe.batch_size) == (2, 5)
+    assert everything.training("tabular", "arrhythmia", "saint-small").epochs > 2
+    assert everything.seeds("tabular", "arrhythmia", "trees") == 2
+    assert everything.training("tabular", "qsar", "trees").epochs == 9
+
+
+def test_a_data_set_may_have_fewer_seeds_and_epochs_but_never_more(copy):
+    few, many = {"seeds": 3, "epochs": 7, "batch_size": 9}, {"seeds": 10000, "epochs": 10000}
+    everything = small(copy, {"qsar": few, "arrhythmia": many})
+    grid = everything.profile.tabular
+    assert everything.seeds("tabular", "qsar", "mlp") == 3
+    own = {"epochs": 7, "batch_size": 9}
+    assert everything.training("tabular", "qsar", "mlp") == grid.training.model_copy(update=own)
+    assert everything.seeds("tabular", "arrhythmia", "mlp") == grid.seeds > 3
+    assert everything.training("tabular", "arrhythmia", "mlp") == grid.training
+    described = settings.describe(everything)
+    assert "qsar, mlp: 3 seeds x 7 epochs" in described
+    assert "arrhythmia, mlp:" not in described
+
+
+def test_a_method_is_planned_with_the_settings_it_is_run_with(copy):
+    everything = small(copy, {"qsar": {"seeds": 3, "epochs": 7}})
+    for planned in methods(everything):
+        method, recipe = planned.method, planned.recipe
+        place = method.experiment, method.dataset, method.model
+        assert planned.seeds == everything.seeds(*place)
+        assert recipe.training == everything.training(*place)
+        assert recipe.dataset == everything.datasets[method.dataset]
+        assert recipe.model == everything.models[method.model]
+        assert recipe.upstream == everything.upstreams[method.upstream]
+        assert recipe.refiner == everything.refiners[method.refiner]
+
+
+def test_a_control_imitates_the_reading_of_the_refiner_that_it_names():
+    everything = load("quick")
+    assert everything.reading("calibrated") == everything.readings["calibrated"]
+    for kind, of in product(("permuted", "smoothing"), ("calibrated", "paper")):
+        refiners = everything.refiners.items()
+        name = next(n for n, r in refiners if (r.kind, r.of) == (kind, of))
+        assert everything.reading(name) == everything.readings[of]
+    for name in ("none", "train-validation", "soft-augmentation"):
+        assert everything.reading(name) is None
+
+
+def test_the_grid_is_every_combination_and_the_clean_rows():
+    everything = load("quick")
+    grid = everything.profile.images
+    found = {
+        (m.dataset, m.model, m.upstream, m.refiner): p.batches
+        for p in methods(everything)
+        if (m := p.method).experiment == "images"
+    }
+    augmented = set(product(grid.datasets, grid.models, grid.upstreams, grid.refiners))
+    clean = set(product(grid.datasets, grid.clean.models, ["none"], grid.clean.refiners))
+    assert set(found) == augmented | clean
+    assert all(found[key] == grid.batches for key in augmented)
+    assert all(found[key] == ["clean"] for key in clean)
+
+
+def test_refiners_for_crops_are_cells_of_crops_alone(copy):
+    def change(profile):
+        crops = {"upstreams": ["crop"], "refiners": ["soft-augmentation"]}
+        own = {"upstreams": ["randaugment", "crop"], "refiners": ["none", "paper"], "crops": crops}
+        profile["images"].update(own)
+
+    copy.change("profiles/quick.yaml", change)
+    found = [p.method for p in methods(load()) if p.method.experiment == "images"]
+    assert {(m.upstream, m.refiner) for m in found if m.upstream != "none"} == {
+        ("randaugment", "none"),
+        ("randaugment", "paper"),
+        ("crop", "none"),
+        ("crop", "paper"),
+        ("crop", "soft-augmentation"),
+    }
+
+
+def test_views_are_stored_unless_they_are_drawn_in_each_step(copy):
+    def change(profile):
+        profile["images"]["upstreams"].append("lp-a3")
+
+    copy.change("profiles/quick.yaml", change)
+    everything = load()
+    stored = {p.method.upstream: p.recipe.views for p in methods(everything)}
+    count = everything.profile.images.views
+    assert stored == {"none": 0, "randaugment": count, "mixup": count, "lp-a3": 0, "cutmix": 0}
+
+
+def test_an_experiment_without_a_data_set_is_not_in_the_profile():
+    everything = load("planted")
+    assert list(everything.profile.experiments) == ["images"]
+    assert {p.method.experiment for p in methods(everything)} == {"images"}
+    assert "tabular" not in settings.describe(everything)
+
+
+def test_the_plan_in_words_says_how_long():
+    text = settings.describe(load("quick"))
+    assert text.startswith("profile quick: 84 cells, about 10 minutes on two CPU cores")
+    assert "  images: 38 cells x 5 seeds x 8 epochs on digits" in text
+    assert "time not measured" in settings.describe(load("full"))
+
+
+def test_what_only_the_report_says_is_no_part_of_a_recipe(copy):
+    before = [p.recipe.dump() for p in methods(load())]
+
+    def change(params):
+        for section in ("upstreams", "refiners"):
+            for entry in params[section].values():
+                entry["label"] = "another"
+        params["readings"]["another"] = params["readings"]["calibrated"]
+        params["refiners"]["calibrated"]["reading"] = "another"
+        params["refiners"]["paper"]["role"] = "rival"
+
+    copy.change("params.yaml", change)
+    assert [p.recipe.dump() for p in methods(load())] == before

@@ -6,6 +6,7 @@ identity here and nowhere else, and is never taken apart again.
 
 import json
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,3 +203,7 @@ def stored(profile: str) -> Iterator[Path]:
     """Every result file of a profile, expected or not; hidden ones are writes that were cut off."""
     found = (RESULTS / profile / "cells").glob("*/**/*.json")
     yield from sorted(path for path in found if not path.name.startswith("."))
+
+
+if __name__ == "__main__":
+    import_module("replication.stages.listing").main()

@@ -3,9 +3,9 @@
 from itertools import product
 from typing import Any
 
-from replication.cells import Cell, Method
 from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Strict
+from replication.settings.identity import Cell, Method
 from replication.settings.models import AnyModel
 from replication.settings.profile import Training
 from replication.settings.refiners import AnyRefiner, Reading

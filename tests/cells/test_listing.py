@@ -9,7 +9,7 @@ import pytest
 
 from replication import cells, settings
 from replication.cells import CellFile, Data, Method, Provenance, Score, Seed
-from replication.stages.listing import main
+from replication.cells.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 ONE = "digits", "mixup", "paper", "augmented"

@@ -1,78 +1,40 @@
-"""A cell of the grid: its identity, where its files lie, and what is in them.
+"""What is in the files of a cell: one model for the stages, which write them, and the report.
 
-One model for the stages that write results and the report that reads them. A path is made from the
-identity here and nowhere else, and is never taken apart again.
+`python -m replication.cells` lists the cells of a profile.
 """
 
 import json
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from replication.files import read_json, write_text
+from replication.settings.identity import KEYS, RESULTS, SETTING, Batch, Cell, Method, Record
 
-RESULTS = Path("results")
+__all__ = [
+    "KEYS",
+    "RESULTS",
+    "SETTING",
+    "Batch",
+    "Cell",
+    "CellFile",
+    "Data",
+    "Method",
+    "Provenance",
+    "Record",
+    "Score",
+    "Seed",
+    "Weights",
+    "read",
+    "result",
+    "stored",
+    "toy",
+    "write",
+]
 
-Batch = Literal["clean", "augmented", "clean-augmented"]
 Weights = Literal["final", "ensembled"]
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
-
-
-class Method(Record):
-    """What a DVC stage trains: the cells that differ in their batch composition alone."""
-
-    experiment: str
-    dataset: str
-    model: str
-    upstream: str
-    refiner: str
-
-    def folder(self, root: Path) -> Path:
-        """The folder of its files below a root."""
-        return root.joinpath(*(getattr(self, name) for name in type(self).model_fields))
-
-    def __str__(self) -> str:
-        return f"{self.experiment}: {self.dataset}, {self.model}, {self.upstream}, {self.refiner}"
-
-
-class Cell(Record):
-    """One data set, model, upstream, refiner and batch composition of an experiment: all seeds."""
-
-    experiment: str
-    dataset: str
-    model: str
-    upstream: str
-    refiner: str
-    batch: Batch
-
-    @property
-    def method(self) -> Method:
-        return Method(**self.model_dump(exclude={"batch"}))
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Its fields, in the order of KEYS."""
-        return tuple(getattr(self, name) for name in KEYS)
-
-    def result(self, profile: str) -> Path:
-        return self.method.folder(RESULTS / profile / "cells") / f"{self.batch}.json"
-
-    def provenance(self, profile: str) -> Path:
-        return self.method.folder(RESULTS / profile / "provenance") / f"{self.batch}.json"
-
-    def __str__(self) -> str:
-        return f"{self.method}, {self.batch}"
-
-
-SETTING = ("experiment", "dataset", "model", "upstream", "batch")
-"""What cells that are compared have in common."""
-KEYS = (*SETTING, "refiner")
 
 
 class Score(Record):
@@ -203,7 +165,3 @@ def stored(profile: str) -> Iterator[Path]:
     """Every result file of a profile, expected or not; hidden ones are writes that were cut off."""
     found = (RESULTS / profile / "cells").glob("*/**/*.json")
     yield from sorted(path for path in found if not path.name.startswith("."))
-
-
-if __name__ == "__main__":
-    import_module("replication.stages.listing").main()

@@ -7,90 +7,71 @@ With the validation gradient g it falls by a <g, grad L_aug> = a sum_i w_i (y_i 
     Pi_ik = <g, grad(-log p_ik)> = -(d/de) log p_k(x_i; theta + e g) at e = 0    (Eq. 9, sign right)
 
 is a directional derivative of the outputs, and the best w and y solve a linear programme, sample by
-sample. The sections follow the derivation; B is the batch, K the number of classes. Bad input gets
-a ValueError. Calls leave parameters, .grad, buffers, modes, the random states of torch and Python
-and modules' attributes, also tensors and generators, as they were; lists, dicts and other objects
-in attributes, writes into a parameter's .data and NumPy's random state are not seen.
+sample. B is the batch, K the number of classes. Bad input gets a ValueError. A call leaves model,
+.grad and torch's random state as they were, but for what a pass changes inside lists, dicts and
+other objects in attributes; Python's and NumPy's random states are not put back either.
 """
 
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cache, partial
-from numbers import Real
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Generator, Tensor, autograd, nn
+from torch import Generator, Tensor, nn
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import get_total_norm
+from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import CheckpointFunction
 
-Direction = dict[str, Tensor]
-Forward = Callable[[nn.Module, Any], Tensor]
-SPACES = ("log_probs", "probs", "logits")
-HOWS = ("jvp", "lookahead", "head")
+SPACES, HOWS = ("log_probs", "probs", "logits"), ("jvp", "lookahead", "head")
 WEIGHT_RULES = ("label", "sum", "gate", "positive", "all")
 CHOICES = {"space": SPACES, "how": HOWS, "weight_rule": WEIGHT_RULES, "sign": (1, -1)}
-NORMS = ("torch.nn.modules.batchnorm", "torch.nn.modules.instancenorm")
-TINY, HUGE, KEY = 1e-30, 1e30, "fp32_precision"
-
-# what passes of our own change: how to get it, how to set it, and its value meanwhile
-FLOAT32 = (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul)
-PRECISE = [(partial(getattr, k, KEY), partial(setattr, k, KEY), "ieee") for k in FLOAT32] + [
-    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
-    (mha.get_fastpath_enabled, mha.set_fastpath_enabled, False),
-]
-AUTOCAST_CACHE = (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, False)
-RECOMPUTED = [getattr, setattr, lambda run, preserve, *args: run(*args)]  # re-entrant checkpoints
-EAGER = [(*(partial(f, CheckpointFunction, "apply") for f in RECOMPUTED[:2]), RECOMPUTED[2])]
+TINY = 1e-30
+LEAST = {"beta": 0, "gumbel": 0, "slope": 0, "temperature": TINY, "epsilon": TINY}
+GENERATORS = {}  # those of `solve`, by device and seed
 
 
 # --- the direction: the validation gradient, and what the optimiser makes of it -------------------
-def validation_gradient(
-    model: nn.Module, loss: Tensor, names: Sequence[str] | None = None, retain_graph: bool = False
-) -> Direction:
-    """g = grad_theta of the validation loss (), for the trainable parameters or those of `names`.
+def validation_gradient(model: nn.Module, loss, names=None) -> dict[str, Tensor]:
+    """g = grad_theta of the validation loss, for the trainable parameters or those of `names`.
 
-    Averaged over the ranks of a process group; there, take the loss of the module inside DDP.
+    loss: a scalar (), or a function that computes it. Averaged over the ranks of a process group;
+    there, take the loss of the module inside DDP.
     """
-    shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-    _require(shape == (), "loss", "a scalar of shape ()", shape)
-    _require(loss.isfinite(), "loss", "a finite scalar", float(loss.detach()))
     named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
     named = {n: p for n, p in named.items() if names is None or n in names}
-    graph, wanted = _graph(loss), f"a function of trainable parameters, as {[*named][:3]},"
-    hidden = "CheckpointFunctionBackward" in graph  # parameters that the graph does not show
-    _require(not hidden, "loss", "val=(x, y), or use_reentrant=False in checkpoints,", "a loss")
-    _require(graph & {id(p) for p in named.values()}, "loss", wanted, "a constant, or another's")
-    pull = partial(autograd.grad, loss, [*named.values()], materialize_grads=True)
-    try:
-        g, _ = _aside(model, partial(pull, retain_graph=retain_graph), ours=False)
-    except RuntimeError as error:
-        if "donated buffers" not in str(error):  # a compiled pass can be differentiated once
-            _require("second time" not in str(error), "loss", "val=(x, y), or passes apart,", error)
-            raise
-        g, _ = _aside(model, pull, ours=False)
+
+    def gradient():
+        value = loss() if callable(loss) else loss
+        graph = _graph(value) if isinstance(value, Tensor) and value.shape == () else set()
+        ok = graph & {*named.values()} and "CheckpointFunctionBackward" not in graph
+        expected = f"a finite scalar, made from {[*named][:3]}, with use_reentrant=False,"
+        _require(ok and value.isfinite(), "loss", expected, value)
+        try:
+            return torch.autograd.grad(value, [*named.values()], materialize_grads=True)
+        except RuntimeError as error:  # its graph is gone
+            raise ValueError(f"loss: val=(x, y) or a pass apart expected, got {error}") from error
+
+    g, _ = _aside(model, gradient, exact=False)
     return {n: _over_ranks(part, mean=True) for n, part in zip(named, g, strict=True)}
 
 
-def optimizer_direction(
-    model: nn.Module, direction: Direction, optimizer: torch.optim.Optimizer
-) -> Direction:
+def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Tensor]:
     """P g: the optimiser's next step (up to sign) on the gradient g, without momentum or decay.
 
-    The step after a gradient h is -P h plus what the state alone causes, so the validation loss
-    falls by <g, P grad L_aug> = <P g, grad L_aug>. P is lr (1 - dampening) for SGD with momentum m
-    (lr (1 + m) with Nesterov's), and for the t-th step of Adam and AdamW lr (1 - b1) / (1 - b1^t) /
-    (sqrt((b2 v + (1 - b2) g^2) / (1 - b2^t)) + eps): h is not known yet, and g has its size.
+    The step after a gradient h is -P h plus what the state alone causes: the validation loss falls
+    by <P g, grad L_aug>. P is lr (1 - dampening) for SGD with momentum m, lr (1 + m) with
+    Nesterov's; for the t-th step of Adam and AdamW, with g in place of h, which is not known yet,
+    lr (1 - b1) / (1 - b1^t) / (sqrt((b2 v + (1 - b2) g^2) / (1 - b2^t)) + eps).
     """
-    ok = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
-    _require(ok, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
+    known = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
+    _require(known, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
     names = {p: n for n, p in _bare(model).named_parameters() if n in direction}
     groups = {p: group for group in optimizer.param_groups for p in group["params"] if p in names}
     moved = {n: torch.zeros_like(g) for n, g in direction.items()}
@@ -100,8 +81,7 @@ def optimizer_direction(
             (b1, b2), t = group["betas"], float(state.get("step", 0)) + 1
             v = b2 * state.get("exp_avg_sq", 0) + (1 - b2) * g.square()
             v = torch.maximum(v, state.get("max_exp_avg_sq", v))
-            root = (v / (1 - b2**t)).sqrt() + group["eps"]
-            scale = scale * (1 - b1) / (1 - b1**t) / root
+            scale = scale * (1 - b1) / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + group["eps"])
         elif group.get("nesterov"):
             scale = scale * (1 + group["momentum"])
         elif state.get("momentum_buffer") is not None:
@@ -111,115 +91,81 @@ def optimizer_direction(
 
 
 # --- the tangent: how the logits z move with theta + e d ------------------------------------------
-def _tangents(model, inputs, directions, how, forward, epsilon, logits=None):
+@torch.no_grad()
+def _tangents(model, inputs, directions, how, forward, epsilon=None, logits=None):
     """z (B, K) at theta, and dz/de (B, K) at e = 0 along each direction d."""
-    named, moves = dict(_bare(model).named_parameters()), []
-    for d in directions:
-        for n, t in d.items():
-            _require(n in named, "direction", "names of named_parameters()", n)
-            shape = tuple(named[n].shape)
-            _require(shape == t.shape, "direction", f"shape {shape} for {n}", tuple(t.shape))
-        moves.append({n: t.detach().to(named[n]) for n, t in d.items()})
-        finite = d and get_total_norm(moves[-1].values()).isfinite()
-        _require(finite, "direction", "one or more finite tensors", f"{len(d)} tensors")
-    plain = partial(_logits, model, inputs, forward)
+    named, z, tangents = dict(_bare(model).named_parameters()), None, []
     along = {"jvp": _exact, "lookahead": partial(_lookahead, epsilon), "head": _closed_form}[how]
-    z, tangents = along(model, named, moves, plain, logits)
-    for d, tangent in zip(moves, tangents, strict=True):
-        still = tangent.any() or _is_stationary(model, named, d, plain)
-        _require(still, "how", "a way, or a larger epsilon, by which outputs move", repr(how))
-    return _full(z.detach()), tangents
-
-
-def _exact(model, named, directions, plain, logits):
-    """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
-    tangents = []
+    at = partial(_aside, model, partial(_logits, model, inputs, forward))
     for d in directions:
-        try:
-            with dual_level(), sdpa_kernel(SDPBackend.MATH):
-                theta = {n: make_dual(named[n].detach(), t) for n, t in d.items()}
-                (z, dz), _ = _aside(model, lambda: unpack_dual(plain()), theta)
-        except NotImplementedError as error:
-            raise ValueError(f"how: 'lookahead' expected, got 'jvp' where {error}") from error
-        tangents.append(torch.zeros_like(z) if dz is None else dz)
+        shapes = {n: t.shape for n, t in d.items()}
+        known = d and shapes.items() <= {n: p.shape for n, p in named.items()}.items()
+        finite = known and get_total_norm(d.values()).isfinite()
+        _require(finite, "direction", "one or more finite tensors, shaped as parameters,", shapes)
+        d = {n: t.to(named[n]) for n, t in d.items()}
+        z, dz = along(at, {n: named[n] for n in d}, d, logits, z)
+        tangents.append(dz)
     return z, tangents
 
 
-def _lookahead(epsilon, model, named, directions, plain, logits):
+def _exact(at, theta, d, logits=None, z=None):
+    """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
+    with dual_level(), sdpa_kernel(SDPBackend.MATH):
+        try:
+            z, dz = unpack_dual(at({n: make_dual(p.detach(), d[n]) for n, p in theta.items()})[0])
+        except NotImplementedError as error:
+            raise ValueError(f"how: 'lookahead' expected, got 'jvp' where {error}") from error
+    _require(dz is not None, "direction", "parameters that the outputs depend on", [*d])
+    return z, dz
+
+
+def _lookahead(epsilon, at, theta, d, logits, z):
     """Plain passes: dz = (z(theta + e d) - z(theta)) / e; z is the training pass's if it can be."""
-    moved, given = [], logits is not None and _is_full(logits, named, directions)
-    for d in directions:
-        theta, length = {n: named[n].detach() for n in d}, get_total_norm(d.values())
-        floor = 1e-3 * sum(t.numel() for t in d.values()) ** 0.5
-        unit = get_total_norm(theta.values()).clamp_min(floor) / length.clamp_min(TINY)
-        e = epsilon or torch.finfo(unit.dtype).eps ** 0.5 / 30 * unit
-        after = {n: theta[n] + e * t for n, t in d.items()}
-        if epsilon:
-            lost = get_total_norm([(after[n] - theta[n]) / epsilon - d[n] for n in d])
-            _require(2 * lost <= length, "epsilon", "more than parameters' rounding", epsilon)
-        z, traces = _aside(model, plain, after)
-        moved, given = [*moved, (z, e)], given and not traces and z.shape == logits.shape
-    z = logits.detach() if given else _aside(model, plain)[0]
-    return z, [(after - z) / e for after, e in moved]
+    length, floor = get_total_norm(d.values()), 1e-3 * sum(t.numel() for t in d.values()) ** 0.5
+    unit = get_total_norm(theta.values()).clamp_min(floor) / length.clamp_min(TINY)
+    e = epsilon or torch.finfo(unit.dtype).eps ** 0.5 / 30 * unit
+    moved = {n: p + e * d[n] for n, p in theta.items()}
+    lost = get_total_norm([(moved[n] - p) / e - d[n] for n, p in theta.items()]) if epsilon else 0
+    _require(2 * lost <= length, "epsilon", "more than the rounding of parameters", epsilon)
+    after, same = at(moved)
+    if z is None:
+        graph, rounded = _graph(logits), {"ToCopyBackward0", "CompiledFunctionBackward"}
+        full = {mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision} <= {"none", "ieee"}
+        serves = same and full and graph & {*theta.values()} and not graph & rounded
+        serves = serves and logits.is_cpu and logits.shape == after.shape
+        z = logits.detach() if serves else at()[0]
+    dz = (after - z) / e
+    return (z, dz) if dz.any() or not length else _exact(at, theta, d)
 
 
-def _closed_form(model, named, directions, plain, logits):
-    """dz = dW x + db of the last linear layer, if the graph of its output z shows its input x."""
-    prefix, head = _head(model)
-    outside = sorted({n for d in directions for n in d if not n.startswith(prefix)})
-    _require(not outside, "how", f"'head' with a direction in {prefix}*", outside)
-    node, own, x = getattr(logits, "grad_fn", None), {*map(id, head.parameters())}, None
-    if node is not None and node.name() == "AddmmBackward0":
-        _, before, weight = (_graph(n) & own for n, _ in node.next_functions)
-        x = node._saved_mat1 if weight == {id(head.weight)} and not before else None
-    if x is None:
-        return _exact(model, named, directions, plain, logits)
-    x, tangents = _full(x.detach()), []
-    with torch.autocast(x.device.type, enabled=False):
-        for d in directions:
-            moved = {f"{prefix}weight": torch.zeros_like(head.weight)} | d
-            moved = {n.removeprefix(prefix): t.to(x) for n, t in moved.items()}
-            tangents.append(F.linear(x, **moved))
-    return logits, tangents
-
-
-def _is_stationary(model, named, d, plain):
-    """Whether reverse mode agrees that dz = 0: d . J^T v vanishes for an arbitrary v."""
-    theta = {n: p for n, p in named.items() if p.requires_grad}
-
-    def pull():
-        with torch.enable_grad():
-            z = plain()
-            height = (torch.arange(1, z.numel() + 1).cos().view_as(z).to(z) * z).sum()
-            height = height + 0 * sum(p.sum() for p in theta.values())
-        return autograd.grad(height, [*theta.values()], materialize_grads=True) if theta else []
-
-    g = dict(zip(theta, _aside(model, pull)[0], strict=True))
-    products = [(g[n] * t).sum() for n, t in d.items() if n in g]
-    size = get_total_norm(g.values()) * get_total_norm(d.values()) if g else 0
-    return not products or sum(products).abs() <= 1e-5 * size
+def _closed_form(at, theta, d, logits, z):
+    """dz = dW x + db, if z = W x + b by its graph, with an x that W and b do not move."""
+    node, own = getattr(logits, "grad_fn", None), {*theta.values()}
+    shown = node is not None and node.name() == "AddmmBackward0"
+    b, x, w = (_graph(n) for n, _ in node.next_functions) if shown else (own, own, own)
+    if own & x or "TBackward0" not in w or (b | w) - {"TBackward0", "ToCopyBackward0"} != own:
+        return _exact(at, theta, d)
+    *db, dw = sorted(d.values(), key=Tensor.dim)
+    with torch.autocast(logits.device.type, enabled=False):
+        x = _full(node._saved_mat1)
+        return _full(logits.detach()), F.linear(x, *(t.to(x) for t in (dw, *db)))
 
 
 # --- the inner products ---------------------------------------------------------------------------
 def inner_products(
-    model: nn.Module, inputs: Any, direction: Direction, space: str = "log_probs", how: str = "jvp",
-    forward: Forward | None = None, epsilon: float | None = None,
+    model: nn.Module, inputs, direction: dict[str, Tensor], space="log_probs", how="jvp",
+    forward: Callable | None = None, epsilon: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Pi (B, K): Pi[i, k] = -d/de space_k(model(inputs[i]; theta + e direction)) at e = 0, Eq. (9).
 
     direction: parameter name -> tensor of its shape; parameters left out do not move.
     space: with z the logits and p = softmax(z), "logits" is Pi_z = -dz/de, "log_probs" (derived)
         Pi_z - p . Pi_z, so sum_k p_k Pi_k = 0, "probs" p times the latter, so sum_k Pi_k = 0.
-    how: "jvp" is exact, by forward-mode differentiation (attention by its math backend);
-        "lookahead" is (z(theta + e d) - z(theta)) / e from plain forward passes; "head" is exact,
-        for a direction in the last nn.Linear alone.
-    forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else.
-    epsilon: look-ahead's e > 0. By default |e d| = sqrt(machine epsilon) / 30 |theta|, in float32
-        1.2e-5 |theta|: larger steps bend (batch norm), smaller ones drown in rounding; Pi is then
-        right to about 1e-2, 1e-1 in a fresh network with batch norm in training mode. 1 after
-        `optimizer_direction` is that optimiser's own finite step.
-    Dropout draws one mask for value and derivative. Autocast around the model, TF32 and compilation
-    are off inside; Pi is float32 (or float64).
+    how: "jvp" is exact (forward mode), "lookahead" the difference of plain passes, by default with
+        |e d| = 1.2e-5 |theta| in float32: right to about 1e-2 (1e-1 in a fresh network with batch
+        norm); "head" is "jvp", in closed form where W and b of the last layer alone move.
+    forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else. epsilon: e.
+    Value and derivative share dropout's mask. Autocast, TF32 and compilation are off inside.
     """
     _check(space=space, how=how, epsilon=epsilon)
     z, (tangent,) = _tangents(model, inputs, [direction], how, forward, epsilon)
@@ -228,46 +174,40 @@ def inner_products(
 
 def _in_space(pi: Tensor, z: Tensor, space: str) -> Tensor:
     """Pi of the logits turned into Pi of `space`: (B, K) -> (B, K)."""
-    if space == "logits":
-        return pi
     p = z.softmax(1)
-    for _ in range(2):  # the second round removes the rounding error of a large common mode
+    for _ in range(0 if space == "logits" else 2):  # twice: a large common mode leaves rounding
         pi = pi - (p * pi).sum(1, keepdim=True)
     return p * pi if space == "probs" else pi
 
 
 # --- the solution: Theorem 1 with the two modifications that follow it ----------------------------
 def solve(
-    pi: Tensor, labels: Tensor, beta: float = 0.0, temperature: float = 0.01, gumbel: float = 1.0,
-    weight_rule: str = "label", generator: torch.Generator | None = None, *, slope: float = 2.0,
-    keep_labels: bool = False,
+    pi: Tensor, labels: Tensor, beta=0.0, temperature=0.01, gumbel=1.0, weight_rule="label",
+    generator: Generator | None = None, *, slope=2.0, keep_labels=False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Weights (B,) and labels (B, K) of augmented samples from their inner products (Algorithm 1).
 
     y_i = softmax((Pi_i + beta y_aug_i + gumbel G) / temperature), G ~ Gumbel(0, 1) i.i.d.: as
-    gumbel and temperature go to 0, Theorem 1's OneHot(argmax_k). Then w_i, before they are divided
-    by their sum over the batch (of all ranks), is by `weight_rule`
+    gumbel and temperature go to 0, Theorem 1's OneHot(argmax_k); or y_aug_i, if keep_labels. Then
+    w_i, before they are divided by their sum over the batch (of all ranks), is by `weight_rule`
         "label"     1 if Pi_i . y_i >= 0 else 0                    (Algorithm 1)
         "sum"       1 if sum_k Pi_ik >= 0, up to rounding, else 0  (Theorem 1)
         "gate"      sigmoid(slope Pi_i . y_aug_i)                  (soft)
         "positive"  max(0, Pi_i . y_aug_i)                         (Ren et al. 2018, Eq. 12)
         "all"       1.
-    pi: (B, K), finite. labels: (B,) int64 in [0, K), or (B, K) rows on the simplex.
-    temperature > 0, beta, gumbel, slope >= 0. keep_labels: return the upstream labels as y_i.
-    generator: for the noise; default one of this module's own, seeded with torch.initial_seed() by
-        the first call that finds it.
-    Returns weights >= 0 that sum to 1, or are all 0 if no sample is kept, and rows on the simplex.
+    labels y_aug: (B,) int64 in [0, K), or (B, K) rows on the simplex. generator: for the noise; by
+    default this module's own, seeded with torch.initial_seed(). All w_i are 0 if none is kept.
     """
     _check(weight_rule=weight_rule, beta=beta, temperature=temperature, gumbel=gumbel, slope=slope)
-    shape = tuple(pi.shape)
-    _require(len(shape) == 2 and 0 not in shape, "pi", "shape (B, K) with B, K >= 1", shape)
-    _require(pi.isfinite().all(), "pi", "finite values", f"others in shape {shape}")
+    finite = pi.dim() == 2 and pi.numel() and pi.isfinite().all()
+    _require(finite, "pi", "finite (B, K) with B, K >= 1", pi)
     pi = _full(pi)
-    y_aug = y = as_soft_labels(labels, *shape).to(pi)
+    y_aug = y = as_soft_labels(labels, *pi.shape).to(pi)
     if not keep_labels:
         y = pi + beta * y_aug
         if gumbel:
-            generator = generator or _shared_generator(pi.device, torch.initial_seed())
+            key = pi.device, torch.initial_seed()
+            generator = generator or GENERATORS.setdefault(key, _generator(pi.device))
             noise = torch.empty_like(pi).exponential_(generator=generator)
             y = y - gumbel * noise.clamp_min(TINY).log()
         y = y.nan_to_num()  # infinite where finite numbers overflow
@@ -275,7 +215,7 @@ def solve(
     score = (pi * y_aug).sum(1)
     weights = {
         "label": (pi * y).sum(1) >= 0,
-        "sum": pi.sum(1) >= -shape[1] * torch.finfo(pi.dtype).eps * pi.abs().sum(1),
+        "sum": pi.sum(1) >= -pi.shape[1] * torch.finfo(pi.dtype).eps * pi.abs().sum(1),
         "gate": torch.sigmoid(slope * score),
         "positive": score.clamp_min(0),
         "all": torch.ones_like(score),
@@ -285,44 +225,36 @@ def solve(
 
 def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
     """Labels (B,) int64 in [0, K) or (B, K) rows on the simplex, as float rows (B, K)."""
-    _require(isinstance(labels, Tensor), "labels", "a tensor", type(labels).__name__)
-    got = f"{tuple(labels.shape)} {labels.dtype}"
-    if labels.shape == (batch,) and labels.dtype == torch.int64:
-        low, high = int(labels.min()), int(labels.max())
-        ok = 0 <= low <= high < classes
-        _require(ok, "labels", f"classes in [0, {classes})", f"[{low}, {high}] in {got}")
-        return F.one_hot(labels, classes).float()
-    ok = labels.shape == (batch, classes) and labels.is_floating_point()
-    _require(ok, "labels", f"({batch},) int64 or ({batch}, {classes}) float", got)
-    tolerance = max(1e-3, 2 * torch.finfo(labels.dtype).eps)
-    on = (labels >= 0).all(1) & ((_full(labels).sum(1) - 1).abs() <= tolerance)
-    _require(on.all(), "labels", "rows on the simplex", f"{labels[~on][:1].tolist()} in {got}")
-    return labels
+    ok = isinstance(labels, Tensor) and labels.shape in ((batch,), (batch, classes))
+    if ok and labels.dtype == torch.int64 and labels.dim() == 1:
+        ok = ((labels >= 0) & (labels < classes)).all()
+    elif ok := ok and labels.dim() == 2 and labels.is_floating_point():
+        rounding = (_full(labels).sum(1) - 1).abs() / max(1e-3, 2 * torch.finfo(labels.dtype).eps)
+        ok = ((labels >= 0).all(1) & (rounding <= 1)).all()
+    expected = f"({batch},) int64 in [0, {classes}) or ({batch}, {classes}) rows on the simplex"
+    _require(ok, "labels", expected, labels)
+    return labels if labels.dim() == 2 else F.one_hot(labels, classes).float()
 
 
 # --- the loss -------------------------------------------------------------------------------------
 def soft_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """sum_i w_i (-(y_i . log_softmax(z_i))), Eq. (7), with 0 log 0 = 0: (B, K), y, (B,) -> ().
-
-    labels y: (B,) int64 in [0, K), or (B, K) rows on the simplex.
-    """
-    shape = tuple(logits.shape)
-    _require(len(shape) == 2 and 0 not in shape, "logits", "shape (B, K) with B, K >= 1", shape)
-    _require(weights.shape == shape[:1], "weights", f"shape {shape[:1]}", tuple(weights.shape))
-    labels, log_p = as_soft_labels(labels, *shape), _full(logits).log_softmax(1)
-    log_p = log_p.masked_fill((labels == 0) & log_p.isneginf(), 0)
+    """sum_i w_i (-(y_i . log_softmax(z_i))), Eq. (7): (B, K), (B, K) or (B,) int64, (B,) -> ()."""
+    fit = logits.dim() == 2 and logits.numel() and weights.shape == logits.shape[:1]
+    _require(fit, "logits, weights", "(B, K), (B,) with B, K >= 1", (logits.shape, weights.shape))
+    labels, log_p = as_soft_labels(labels, *logits.shape), _full(logits).log_softmax(1)
+    log_p = log_p.masked_fill((labels == 0) & log_p.isneginf(), 0)  # 0 log 0 = 0
     return -(weights * (labels * log_p).sum(1)).sum()
 
 
 def contrastive_logits(a: Tensor, b: Tensor, scale: float | Tensor) -> Tensor:
     """Logits (2B, B) of both directions of the contrastive loss, Eq. (13): B proxy classes each.
 
-    a, b: (B, d) embeddings of paired items, L2-normalised here. Rows 0..B-1, Eq. (12), pick the
-    partner of each a among the b, rows B..2B-1 that of each b among the a. A `forward` that returns
-    them makes SAFLEX learn the targets and weights of Eq. (14), with labels arange(B) twice.
+    a, b: (B, d) embeddings of pairs, L2-normalised here. Rows 0..B-1, Eq. (12), pick the partner of
+    each a among the b, rows B..2B-1 that of each b among the a. With a `forward` that returns them,
+    and labels arange(B) twice, SAFLEX learns targets and weights of Eq. (14).
     """
-    shapes = f"{tuple(a.shape)}, {tuple(b.shape)}"
-    _require(a.dim() == 2 and a.shape == b.shape, "a, b", "two of one shape (B, d)", shapes)
+    fit = a.dim() == 2 and a.shape == b.shape
+    _require(fit, "a, b", "two of one shape (B, d)", (a.shape, b.shape))
     similarity = scale * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
     return torch.cat([similarity, similarity.T])
 
@@ -336,68 +268,74 @@ class Refined:
     reliability: Tensor  # (), of the validation gradient; 1 unless `shrink`
 
 
+@dataclass(eq=False)
 class SAFLEX:
-    """refined = SAFLEX(model, ...)(x_aug, y_aug, val_loss), once per training step.
+    """refined = SAFLEX(model, ...)(x_aug, y_aug, val=(x, y)), once per training step.
 
-    The defaults are Algorithm 1 with the sign of the derivation. space, how, forward, epsilon: see
-    `inner_products`; beta, temperature, gumbel, weight_rule, slope, keep_labels: see `solve`.
-    scope: the parameters whose step is looked at, see `scope_names`; "head" is in closed form.
-    optimizer: look at its own step, `optimizer_direction`, not at plain SGD's.
-    sign: -1 takes Eq. (9) as printed, without the minus of the cross-entropy.
-    centre: subtract from Pi_z its mean over the batch, the common mode of the gradient.
-    normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label k.
-    unit_scale: divide Pi by its root mean square over the batch.
-    shrink: multiply Pi, the mean over two halves of the validation batch, by the correlation (at
-        least 0) over i of their scores Pi_i . y_aug_i.
-    generator: for the noise; default one of this object's own, seeded with torch.initial_seed().
-    In a process group batches are one rank's shares; means and sums over them are over all ranks'.
+    The defaults are Algorithm 1 with the sign of the derivation; see `inner_products` and `solve`.
+    scope: whose step is looked at, "all", "head" (the last nn.Linear, in closed form) or prefixes
+    of parameters' names. optimizer: look at its own step, `optimizer_direction`. sign: -1 takes
+    Eq. (9) as printed. centre: subtract from Pi_z its mean over the batch, the common mode of the
+    gradient. normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label k.
+    unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean over
+    two halves of the validation batch, by the correlation (at least 0) over i of their scores
+    Pi_i . y_aug_i. In a process group batches are those of all ranks.
     """
 
-    def __init__(
-        self, model: nn.Module, beta: float = 0.0, temperature: float = 0.01, gumbel: float = 1.0,
-        weight_rule: str = "label", slope: float = 2.0, keep_labels: bool = False,
-        space: str = "log_probs", how: str = "jvp", scope: str | Sequence[str] = "all",
-        forward: Forward | None = None, epsilon: float | None = None,
-        optimizer: torch.optim.Optimizer | None = None, sign: float = 1.0, centre: bool = False,
-        normalise: bool = False, unit_scale: bool = False, shrink: bool = False,
-        generator: Generator | None = None,
-    ):  # fmt: skip
-        vars(self).update({name: given for name, given in locals().items() if name != "self"})
+    model: nn.Module
+    _: KW_ONLY
+    beta: float = 0.0
+    temperature: float = 0.01
+    gumbel: float = 1.0
+    weight_rule: str = "label"
+    slope: float = 2.0
+    keep_labels: bool = False
+    space: str = "log_probs"
+    how: str = "jvp"
+    scope: str | Sequence[str] = "all"
+    forward: Callable | None = None
+    epsilon: float | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    sign: int = 1
+    centre: bool = False
+    normalise: bool = False
+    unit_scale: bool = False
+    shrink: bool = False
+    generator: Generator | None = None
+
+    def __post_init__(self):
         _check(**vars(self))
-        self.names = scope_names(model, scope)
-        device = next(model.parameters()).device
-        self.generator = generator or _generator(device, torch.initial_seed())
+        self.names = scope_names(self.model, self.scope)
+        self.generator = self.generator or _generator(next(self.model.parameters()).device)
 
     @classmethod
-    def calibrated(cls, model: nn.Module, optimizer: torch.optim.Optimizer, **overrides: Any):
+    def calibrated(cls, model: nn.Module, optimizer, **overrides):
         """The reading `calibrated`, by look-ahead."""
-        solution = {"beta": 3.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "gate"}
-        steps = dict.fromkeys(("centre", "normalise", "unit_scale", "shrink"), True)
-        options = {"how": "lookahead", "optimizer": optimizer, **solution, **steps, **overrides}
-        return cls(model, **options)
+        options = dict.fromkeys(("centre", "normalise", "unit_scale", "shrink"), True)
+        options |= {"beta": 3.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "gate"}
+        return cls(model, **{"how": "lookahead", "optimizer": optimizer} | options | overrides)
 
-    def __call__(self, x_aug: Any, y_aug: Tensor, val_loss: Any = None, **given: Any) -> Refined:
+    def __call__(self, x_aug, y_aug: Tensor, val_loss=None, *, val=None, logits=None) -> Refined:
         """Refine one augmented batch: `solve` with what the same arguments give `measure`."""
-        pi, reliability = self.measure(x_aug, y_aug, val_loss, **given)
+        pi, reliability = self.measure(x_aug, y_aug, val_loss, val=val, logits=logits)
         return self.solve(pi, y_aug, reliability)
 
-    def measure(
-        self, x_aug: Any, y_aug: Tensor, val_loss: Any = None, *,
-        val: tuple[Any, Tensor] | None = None, logits: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Pi (B, K), calibrated and shrunk, and the reliability () that it was shrunk by.
+    def measure(self, x_aug, y_aug, val_loss=None, *, val=None, logits=None):
+        """Pi (B, K), calibrated, and the reliability () that it was shrunk by.
 
-        x_aug: what the model takes; y_aug: (B,) int64 in [0, K), or (B, K) rows on the simplex.
-        val_loss: a scalar () or, with `shrink`, the pair of the two halves'. Or in its place
-        val: inputs and labels whose cross-entropy is taken here, in eager passes; tensors, also in
-            dicts, lists and tuples, are split into halves along their first dimension.
-        logits: those of the training pass over x_aug at these parameters, with their graph, where
-            the head's input is read. Look-ahead takes them for z(theta) if that pass was eager, on
-            a CPU, in full precision, and another would give the same (no dropout, no state but
-            batch norm's); else, or without them, it makes a pass of its own.
+        val: validation inputs and labels; or, in its place, val_loss: their cross-entropy (), with
+        `shrink` those of two halves, each of a pass of its own. logits: of the training pass over
+        x_aug, with graph; saves a pass unless it would differ (dropout, autocast, compilation).
         """
-        how = "head" if self.scope == "head" else self.how
-        d = self._directions(val_loss, val)
+        count, how = 1 + self.shrink, "head" if self.scope == "head" else self.how
+        _require((val is None) != (val_loss is None), "val", "it or val_loss", "both or none")
+        losses = [val_loss] if isinstance(val_loss, Tensor) else val_loss
+        if val is not None:
+            losses = [partial(self._validation_loss, val, i, count) for i in range(count)]
+        _require(len(losses) == count, "val_loss", f"{count} scalar loss(es)", len(losses))
+        d = [validation_gradient(self.model, loss, self.names) for loss in losses]
+        if self.optimizer is not None:
+            d = [optimizer_direction(self.model, g, self.optimizer) for g in d]
         z, tangents = _tangents(self.model, x_aug, d, how, self.forward, self.epsilon, logits)
         p, parts = z.softmax(1), []
         for pi in (-self.sign * t for t in tangents):
@@ -418,165 +356,115 @@ class SAFLEX:
 
     def solve(self, pi: Tensor, y_aug: Tensor, reliability: Tensor) -> Refined:
         """Weights and labels of inner products pi (B, K), by this object's options."""
-        weights, labels = solve(
-            pi, y_aug, self.beta, self.temperature, self.gumbel, self.weight_rule, self.generator,
-            slope=self.slope, keep_labels=self.keep_labels,
-        )  # fmt: skip
-        return Refined(weights, labels, pi, reliability)
+        options = self.beta, self.temperature, self.gumbel, self.weight_rule, self.generator
+        given = {"slope": self.slope, "keep_labels": self.keep_labels}
+        return Refined(*solve(pi, y_aug, *options, **given), pi, reliability)
 
-    def _directions(self, val_loss, val) -> list[Direction]:
-        """The validation gradients, of one or of two halves; or the optimiser's steps on them."""
-        count, one = 1 + self.shrink, (val_loss is None) != (val is None)
-        got = "neither" if val is None else "both"
-        _require(one, "val_loss", "either a loss or val=(x, y)", got)
+    def _validation_loss(self, val, i: int, count: int) -> Tensor:
+        """Cross-entropy on the i-th of `count` parts of the validation batch."""
 
-        def gradient(x, y):
-            z = _logits(self.model, x, self.forward)
-            as_soft_labels(y, *z.shape)
-            return validation_gradient(self.model, F.cross_entropy(z, y), self.names)
+        def part(t: Tensor) -> Tensor:
+            return t.tensor_split(count)[i] if t.dim() else t
 
-        if val is not None:
-            halves = [partial(gradient, *_part(tuple(val), i, count)) for i in range(count)]
-            g = [_aside(self.model, half, precise=False)[0] for half in halves]
-        else:
-            losses = [val_loss] if isinstance(val_loss, Tensor) else list(val_loss)
-            _require(len(losses) == count, "val_loss", f"{count} scalar loss(es)", len(losses))
-            keep = zip(losses, [True, False][-count:], strict=True)
-            g = [validation_gradient(self.model, loss, self.names, k) for loss, k in keep]
-        optimizer = self.optimizer
-        return [optimizer_direction(self.model, h, optimizer) for h in g] if optimizer else g
+        x, y = tree_map_only(Tensor, part, tuple(val))
+        z = _logits(self.model, x, self.forward)
+        as_soft_labels(y, *z.shape)
+        return F.cross_entropy(z, y)
 
 
-def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
-    """Names of the trainable parameters in a scope.
-
-    scope: "all"; "head", the last nn.Linear; or a list of names or of their prefixes.
-    """
-    names = [n for n, p in _bare(model).named_parameters() if p.requires_grad]
-    ok = not isinstance(scope, str) or scope in ("all", "head")
-    _require(ok, "scope", "one of all, head or a list of prefixes", repr(scope))
-    stems = [_head(model)[0]] if scope == "head" else [f"{s}." for s in scope]
-    stems = [""] if scope == "all" else stems
-    ok = stems and all(any(f"{n}.".startswith(s) for n in names) for s in stems)
-    _require(ok, "scope", f"trainable parameters, as in {names[:4]},", repr(scope))
-    return [n for n in names if f"{n}.".startswith(tuple(stems))]
-
-
-def _head(model):
-    """The prefix of its parameters' names, and the last nn.Linear, if no other module uses them."""
-    linears = [(n, m) for n, m in _bare(model).named_modules() if isinstance(m, nn.Linear)]
-    _require(linears, "scope", "a model with an nn.Linear for 'head'", type(model).__name__)
-    (name, head), every = linears[-1], _bare(model).named_parameters(remove_duplicate=False)
-    prefix, own = f"{name}." if name else "", {id(p) for p in head.parameters()}
-    shared = [n for n, p in every if id(p) in own and not n.startswith(prefix)]
-    _require(not shared, "scope", "a 'head' that shares no parameters", shared)
-    return prefix, head
+def scope_names(model: nn.Module, scope) -> list[str]:
+    """Names of the trainable parameters in a scope: "all", "head" or prefixes, as in SAFLEX."""
+    named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
+    if scope == "head":
+        linears = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)]
+        found = [[n for n, p in named.items() if p in {*m.parameters()}] for m in linears[-1:]]
+    else:
+        stems = [scope] if isinstance(scope, str) else scope
+        found = [[n for n in named if s == "all" or f"{n}.".startswith(f"{s}.")] for s in stems]
+    expected = f"all, head (an nn.Linear) or names of trainable parameters, as {[*named][:4]},"
+    _require(found and all(found), "scope", expected, f"{scope!r} in {type(model).__name__}")
+    return [n for n in named if any(n in group for group in found)]
 
 
 # --- models as they come: state, precision, compilation, ranks; messages --------------------------
-def _aside(model, function, theta=None, ours=True, precise=True):
-    """function() with theta and copies of buffers and tensor attributes in the model's place, and
-    whether it drew random numbers or left what another pass would see (not batch norm's averages).
+def _aside(model, function, theta=None, exact=True):
+    """function() at theta, eagerly; and whether it left no trace but in norms' averages.
 
-    ours: a pass, eager and not checkpointed; precise: in full precision, without a graph.
+    exact: in full precision, without a graph. What it does to the model is undone.
     """
     _require(not torch.is_inference_mode_enabled(), "model", "no inference mode", "it is on")
-    bare, host, precise = _bare(model), nn.Module(), ours and precise
+    bare, host = _bare(model), nn.Module()
     host.model, host.forward = bare, function  # functional_call wants a module of the tensors
+    norms = tuple(f"model.{n}." for n, m in bare.named_modules() if isinstance(m, _NormBase))
     buffers = {f"model.{n}": b.clone() for n, b in bare.named_buffers()}
     tensors = buffers | {f"model.{n}": t for n, t in (theta or {}).items()}
-    norms = tuple(f"model.{n}." for n, m in bare.named_modules() if type(m).__module__ in NORMS)
-    owners, device = [vars(m) for m in bare.modules()], next(bare.parameters()).device
-    generators = [v for own in owners for v in own.values() if isinstance(v, Generator)]
-    generators += [torch.default_generator]
-    generators += [torch.cuda.default_generators[device.index]] if device.type == "cuda" else []
-
-    def drawn():
-        return random.getstate(), [g.get_state().tolist() for g in generators]
-
-    with ExitStack() as stack, torch.enable_grad():
-        stack.callback(random.setstate, random.getstate())
-        for get, put, value in [AUTOCAST_CACHE, *ours * EAGER, *precise * PRECISE]:
-            stack.callback(put, get())
-            put(value)
-        for g in generators:
-            stack.callback(g.set_state, g.get_state())
-        fresh = [
-            {k: v.clone() if isinstance(v, Tensor) else v for k, v in o.items()} for o in owners
-        ]
-        held = [(own, own.copy(), new) for own, new in zip(owners, fresh, strict=True)]
-        for own, old, new in held:
+    held = [(own, own.copy()) for own in map(vars, bare.modules())]
+    generators = [v for _, old in held for v in old.values() if isinstance(v, Generator)]
+    generators += [torch.default_generator, *torch.cuda.default_generators]
+    drawn = [(g, g.get_state()) for g in generators]
+    with ExitStack() as stack:
+        for g, state in drawn:
+            stack.callback(g.set_state, state)
+        for own, old in held:
             stack.callback(own.update, old)
             stack.callback(own.clear)
-            own.update(new)
-        if ours:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(torch.set_grad_enabled(not precise))
-        if precise:
-            stack.enter_context(torch.autocast(device.type, enabled=False))
-        before, result = drawn(), torch.func.functional_call(host, tensors, ())
-        left = [n for n, b in buffers.items() if tensors[n] is not b or b._version]
-        traces = drawn() != before or any(not n.startswith(norms) for n in left)
-        for own, old, new in held:
-            moved = [k for k, v in new.items() if v is not old[k] and v._version]
-            traces |= bool(moved) or any(own.get(k) is not v for k, v in new.items())
-    return result, traces
+            own.update({k: v.clone() for k, v in old.items() if isinstance(v, Tensor)})
+        copies = [(own, own.copy()) for own, _ in held] + [(tensors, buffers)]
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(torch.set_grad_enabled(not exact))
+        torch.clear_autocast_cache()
+        stack.callback(setattr, CheckpointFunction, "apply", CheckpointFunction.apply)
+        CheckpointFunction.apply = lambda run, _, *args: run(*args)  # it hides parameters
+        if exact:
+            stack.enter_context(torch.autocast(next(bare.parameters()).device.type, enabled=False))
+            for kernels in (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul):
+                stack.callback(setattr, kernels, "fp32_precision", kernels.fp32_precision)
+                kernels.fp32_precision = "ieee"
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
+            stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+            mha.set_fastpath_enabled(False)
+        result = torch.func.functional_call(host, tensors, ())
+        same = all(torch.equal(g.get_state(), state) for g, state in drawn)
+        for own, copy in copies:
+            pairs = [(own.get(k), v) for k, v in copy.items() if not k.startswith(norms)]
+            same = same and all(a is b and not getattr(b, "_version", 0) for a, b in pairs)
+        return result, same
 
 
 def _logits(model, inputs, forward):
-    """(B, K) logits of the module inside all wrappers, at least in float32."""
     bare = _bare(model)
     if isinstance(inputs, Tensor) and inputs.is_floating_point():
         inputs = inputs.to(next(bare.parameters()).dtype)
     z = forward(bare, inputs) if forward else bare(inputs)
-    wanted = "a function (model, inputs) -> (B, K) logits"
-    _require(isinstance(z, Tensor), "forward", wanted, f"an output of type {type(z).__name__}")
-    shape = tuple(z.shape)
-    _require(len(shape) == 2 and 0 not in shape, "inputs", "a batch with logits (B, K)", shape)
+    ok, expected = isinstance(z, Tensor) and z.dim() == 2 and z.numel(), "(B, K) logits, B, K >= 1,"
+    _require(ok, "inputs, forward", expected, getattr(z, "shape", type(z)))
     return _full(z)
 
 
-def _graph(z):
-    """What z was made from: the ids of the leaves and the names of the nodes of its graph."""
-    seen, todo = set(), [z.grad_fn if isinstance(z, Tensor) else z]
+def _graph(z) -> set:
+    """The leaves in the graph of a tensor, or of a node, and the names of its other nodes."""
+    seen, todo = set(), [getattr(z, "grad_fn", None) if isinstance(z, Tensor) else z]
     while todo:
         if (node := todo.pop()) is not None and node not in seen:
             seen.add(node)
             todo += [n for n, _ in node.next_functions]
-    return {id(n.variable) if hasattr(n, "variable") else n.name() for n in seen}
+    return {n.variable if hasattr(n, "variable") else n.name() for n in seen}
 
 
-def _is_full(logits, named, directions):
-    """Whether the graph of logits shows an eager pass of these parameters in full precision."""
-    full = {mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision} <= {"none", "ieee"}
-    full = full and logits.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-    graph, moved = _graph(logits), {id(named[n]) for d in directions for n in d}
-    return full and graph & moved and not graph & {"ToCopyBackward0", "CompiledFunctionBackward"}
-
-
-def _part(x, i, count):
-    """The i-th of `count` parts of the tensors in x along their first dimension."""
-    if isinstance(x, Mapping):
-        return {k: _part(v, i, count) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return tuple(_part(v, i, count) for v in x)
-    return x.tensor_split(count)[i] if isinstance(x, Tensor) and x.dim() and count > 1 else x
-
-
-def _bare(model):
+def _bare(model: nn.Module) -> nn.Module:
     """The module inside DistributedDataParallel's, DataParallel's and torch.compile's wrappers."""
     parallel = nn.parallel.DistributedDataParallel | nn.DataParallel
-    while isinstance(model, parallel) or hasattr(model, "_orig_mod"):
-        model = getattr(model, "_orig_mod", None) or model.module
+    while hasattr(model, "_orig_mod") or isinstance(model, parallel):
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module
     return model
 
 
-def _full(x):
-    """At least float32."""
+def _full(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def _over_ranks(x, mean=False):
+def _over_ranks(x: Tensor, mean: bool = False) -> Tensor:
     """Sum or mean over the ranks of a process group."""
     if not (dist.is_available() and dist.is_initialized()):
         return x
@@ -584,31 +472,27 @@ def _over_ranks(x, mean=False):
     return x / dist.get_world_size() if mean else x
 
 
-def _batch_mean(x):
+def _batch_mean(x: Tensor) -> Tensor:
     """Mean over the batch of all ranks: (B, ...) -> (...)."""
     return _over_ranks(x.sum(0)) / _over_ranks(x.new_tensor(float(len(x))))
 
 
-def _generator(device, seed):
+def _generator(device: torch.device) -> Generator:
     rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-    return Generator(device).manual_seed((seed + rank) % 2**63)
+    return Generator(device).manual_seed((torch.initial_seed() + rank) % 2**63)
 
 
-_shared_generator = cache(_generator)
-
-
-def _check(**options):
+def _check(**options) -> None:
     for name, got in options.items():
-        if allowed := CHOICES.get(name):
-            _require(got in allowed, name, f"one of {', '.join(map(str, allowed))}", repr(got))
-        elif name in ("beta", "gumbel", "slope"):
-            ok = isinstance(got, Real) and 0 <= got <= HUGE
-            _require(ok, name, "a number >= 0 of at most 1e30", repr(got))
-        elif name == "temperature" or (name == "epsilon" and got is not None):
-            ok = isinstance(got, Real) and TINY <= got <= HUGE
-            _require(ok, name, "a number > 0 from 1e-30 to 1e30", repr(got))
+        if name in CHOICES:
+            _require(got in CHOICES[name], name, f"one of {CHOICES[name]}", repr(got))
+        elif name in LEAST and (name, got) != ("epsilon", None):
+            ok = isinstance(got, int | float) and LEAST[name] <= got <= 1e30
+            _require(ok, name, f"a number from {LEAST[name]} to 1e30", repr(got))
 
 
-def _require(ok, name, expected, got):
+def _require(ok, name: str, expected: str, got) -> None:
+    if not ok and isinstance(got, Tensor):
+        got = f"{tuple(got.shape)} {got.dtype}: {got.flatten()[:9].tolist()}"
     if not ok:
         raise ValueError(f"{name}: {expected} expected, got {got}")

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import random
 
 import pytest
 import torch
@@ -102,27 +101,15 @@ def test_compiled_models_with_shrink(kind, given, how):
     torch.testing.assert_close(vars(results[1]), vars(results[0]), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("donated", [True, False])
-def test_two_losses_of_one_pass(donated, monkeypatch):
-    """A compiled pass that gives its buffers away can be differentiated once."""
+def test_two_losses_of_one_pass():
+    """A pass can be differentiated once."""
     model, x = mlp(), inputs()
     refine = saflex.SAFLEX(model, shrink=True, gumbel=0)
     z = model(inputs(n=8, seed=3))
     halves = zip(z.chunk(2), Y.repeat(2)[:8].chunk(2), strict=True)
     losses = [F.cross_entropy(*half) for half in halves]
-    grad = torch.autograd.grad
-
-    def once(*args, retain_graph=None, **options):
-        if retain_graph:
-            raise RuntimeError("compiled with non-empty donated buffers")
-        return grad(*args, retain_graph=retain_graph, **options)
-
-    if donated:
-        monkeypatch.setattr(torch.autograd, "grad", once)
-        with pytest.raises(ValueError, match=r"loss: val=\(x, y\), or passes apart"):
-            refine(x, Y, losses)
-    else:
-        assert refine(x, Y, losses).reliability >= 0
+    with pytest.raises(ValueError, match=r"loss: val=\(x, y\) or a pass apart expected, got"):
+        refine(x, Y, losses)
 
 
 # --- losses and labels ----------------------------------------------------------------------------
@@ -130,18 +117,18 @@ def test_two_losses_of_one_pass(donated, monkeypatch):
 def test_loss_of_another_model(other):
     model = mlp()
     loss = F.cross_entropy(other(model)(inputs()), Y)
-    with pytest.raises(ValueError, match=r"loss: a function of trainable parameters.*0\.weight"):
+    with pytest.raises(ValueError, match=r"loss: .*scalar, made from.*0\.weight"):
         saflex.validation_gradient(model, loss)
-    with pytest.raises(ValueError, match=r"loss: a function of trainable parameters"):
+    with pytest.raises(ValueError, match=r"loss: .*scalar, made from"):
         saflex.SAFLEX(model, scope="head")(inputs(), Y, loss)
 
 
 def test_frozen_models_are_refused():
     model = mlp().requires_grad_(False)
-    with pytest.raises(ValueError, match=r"scope: trainable parameters"):
+    with pytest.raises(ValueError, match=r"scope: .*trainable parameters"):
         saflex.SAFLEX(model)
     loss = F.cross_entropy(mlp()(inputs()), Y)
-    with pytest.raises(ValueError, match=r"loss: a function of trainable parameters"):
+    with pytest.raises(ValueError, match=r"loss: .*scalar, made from"):
         saflex.validation_gradient(model, loss)
 
 
@@ -151,15 +138,15 @@ def test_soft_cross_entropy_takes_classes_and_refuses_other_shapes():
     torch.testing.assert_close(saflex.soft_cross_entropy(z, torch.arange(3), w), expected)
     eye = torch.eye(3)
     for labels, weights, message in (
-        (torch.arange(3) + 1, w, r"labels: classes in \[0, 3\).*\[1, 3\]"),
-        (eye.long(), w, r"labels: .*int64.*float.*\(3, 3\) torch\.int64"),
-        (eye[:2], w, r"labels: .*\(2, 3\)"),
-        (eye, w[:, None], r"weights: shape \(3,\) expected, got \(3, 1\)"),
-        (eye, w[:2], r"weights: shape \(3,\) expected, got \(2,\)"),
+        (torch.arange(3) + 1, w, r"labels: .*int64 in \[0, 3\).*\[1, 2, 3\]"),
+        (eye.long(), w, r"labels: .*int64.*rows.*got \(3, 3\) torch.int64: \[1, 0, 0"),
+        (eye[:2], w, r"labels: .*\(3, 3\) rows.*got .*1\."),
+        (eye, w[:, None], r"weights: .*\(B,\).*got .*\[3, 1\]"),
+        (eye, w[:2], r"weights: .*\(B,\).*got .*\[2\]"),
     ):
         with pytest.raises(ValueError, match=message):
             saflex.soft_cross_entropy(z, labels, weights)
-    with pytest.raises(ValueError, match=r"logits: shape \(B, K\).*\(0, 3\)"):
+    with pytest.raises(ValueError, match=r"logits, weights: \(B, K\).*\[0, 3\]"):
         saflex.soft_cross_entropy(z[:0], eye[:0], w[:0])
 
 
@@ -192,9 +179,9 @@ BAD = [
 @pytest.mark.parametrize(("key", "value"), BAD)
 def test_numbers_that_are_none(key, value):
     model, x = mlp(), inputs()
-    with pytest.raises(ValueError, match=f"{key}: a number >"):
+    with pytest.raises(ValueError, match=f"{key}: a number from"):
         saflex.SAFLEX(model, **{key: value})
-    with pytest.raises(ValueError, match=f"{key}: a number >"):
+    with pytest.raises(ValueError, match=f"{key}: a number from"):
         if key == "epsilon":
             saflex.inner_products(model, x, direction_of(model), how="lookahead", epsilon=value)
         else:
@@ -204,7 +191,7 @@ def test_numbers_that_are_none(key, value):
 def test_unknown_options_are_refused_and_the_sign_is_1_or_minus_1():
     with pytest.raises(TypeError, match="temprature"):
         saflex.SAFLEX(mlp(), temprature=1.0)
-    with pytest.raises(ValueError, match="sign: one of 1, -1"):
+    with pytest.raises(ValueError, match=r"sign: one of \(1, -1\) expected, got 0"):
         saflex.SAFLEX(mlp(), sign=0)
 
 
@@ -299,9 +286,9 @@ def test_outputs_that_are_no_tensor_need_forward(how):
         ("object", lambda m, x: m(x).logits),
     ):
         model = Wrapped(kind)
-        with pytest.raises(ValueError, match=r"forward: a function \(model, inputs\).*"):
+        with pytest.raises(ValueError, match=r"forward: \(B, K\) logits.*"):
             saflex.inner_products(model, x, direction_of(model), how=how)
-        with pytest.raises(ValueError, match=r"forward: a function"):
+        with pytest.raises(ValueError, match=r"forward: \(B, K\) logits"):
             saflex.SAFLEX(model, how=how)(x, Y, val=(x, Y))
         check(model, x, how, forward)
 
@@ -379,7 +366,7 @@ def test_checkpointing(how, reentrant, scope):
     model.norm.running_mean.copy_(held)
     refine = saflex.SAFLEX(model, how=how, scope=scope, gumbel=0, space="logits")
     if reentrant:
-        with pytest.raises(ValueError, match=r"val=\(x, y\), or use_reentrant=False"):
+        with pytest.raises(ValueError, match=r"loss: .*with use_reentrant=False"):
             refine(x, Y, loss)
     else:
         torch.testing.assert_close(vars(refine(x, Y, loss)), results[0])
@@ -448,7 +435,7 @@ class Hidden(nn.Module):
 @BOTH
 def test_a_tangent_that_is_lost_is_not_taken_for_zero(how):
     model = Hidden()
-    with pytest.raises(ValueError, match=r"how: a way"):
+    with pytest.raises(ValueError, match=r"direction: parameters that the outputs depend on"):
         saflex.inner_products(model, inputs(), direction_of(model), how=how)
 
 
@@ -473,13 +460,13 @@ def test_sizes_and_strides(how):
     )
     torch.testing.assert_close(labels, torch.ones(6, 1).double())
     torch.testing.assert_close(weights, torch.full((6,), 1 / 6).double())
-    with pytest.raises(ValueError, match=r"inputs: .*\(0, 3\)"):
+    with pytest.raises(ValueError, match=r"inputs, forward: .*\[0, 3\]"):
         saflex.SAFLEX(model, how=how)(inputs()[:0], Y[:0], val=(inputs(), Y))
 
 
 @pytest.mark.parametrize("scope", [["nosuch"], ["0", "nosuch"], ["3.weigh"], []])
 def test_scopes_that_name_nothing(scope):
-    with pytest.raises(ValueError, match=r"scope: trainable parameters.*0\.weight"):
+    with pytest.raises(ValueError, match=r"scope: .*trainable parameters.*0\.weight"):
         saflex.scope_names(mlp(), scope)
     frozen = mlp()
     frozen[0].requires_grad_(False)
@@ -491,12 +478,12 @@ def test_validation_arguments():
     model, x, refine = mlp(), inputs(), saflex.SAFLEX(mlp(), shrink=True)
     loss = F.cross_entropy(model(x), Y)
     for given in ({}, {"val_loss": [loss, loss], "val": (x, Y)}):
-        with pytest.raises(ValueError, match=r"val_loss: either a loss or val=\(x, y\)"):
+        with pytest.raises(ValueError, match=r"val: it or val_loss expected, got both or none"):
             refine(x, Y, **given)
     for y in (Y + 1, Y[:4], Y.float(), [0, 1]):
         with pytest.raises(ValueError, match=r"(labels|val): "):
             refine(x, Y, val=(x, y))
-    with pytest.raises(ValueError, match=r"inputs: .*\(0, 3\)"):
+    with pytest.raises(ValueError, match=r"inputs, forward: .*\[0, 3\]"):
         refine(x, Y, val=(x[:1], Y[:1]))
 
 
@@ -516,6 +503,17 @@ def test_calibrated_is_the_reading_and_its_halves_can_be_used_apart():
             refined.append(refine(x, Y, val=val, logits=model(x)))
     torch.testing.assert_close(vars(refined[0]), vars(refined[1]), rtol=0, atol=0)
     assert 0 < refined[0].reliability < 1
+
+
+@BOTH
+@pytest.mark.parametrize("names", [["body", "norm"], ["body", "head"], ["stem", "body", "head"]])
+def test_reentrant_checkpoints_do_not_hide_parameters(how, names):
+    torch.manual_seed(0)
+    model, x = Checkpointed(True).double(), inputs()
+    plain = copy.deepcopy(model)
+    plain.reentrant = None
+    direction = {n: t for n, t in direction_of(model).items() if n.split(".")[0] in names}
+    check(model, x, how, direction=direction, reference=plain)
 
 
 # --- state ----------------------------------------------------------------------------------------
@@ -538,9 +536,7 @@ class Stateful(nn.Module):
         self.plain.add_(1)
         self.last = x
         self.train(not self.training)
-        noise = (
-            torch.rand(len(x), 1, generator=self.generator).to(x) + torch.rand(()) + random.random()
-        )
+        noise = torch.rand(len(x), 1, generator=self.generator).to(x) + torch.rand(())
         count = self.steps + self.assigned + self.calls + self.plain
         return self.head(self.old(self.stem(x)).tanh()) * noise * count
 
@@ -548,7 +544,7 @@ class Stateful(nn.Module):
         return [
             copy.deepcopy(self.state_dict()), self.assigned.clone(), self.calls, self.plain.clone(),
             self.generator.get_state(),
-            [m.training for m in self.modules()], torch.get_rng_state(), random.getstate(),
+            [m.training for m in self.modules()], torch.get_rng_state(),
         ]  # fmt: skip
 
 
@@ -579,8 +575,7 @@ def test_state_is_put_back_and_counts_for_both_passes_alike(how, scope, given):
         twin.generator.set_state(before[4])
         for m, mode in zip(twin.modules(), before[5], strict=True):
             m.training = mode
-        torch.set_rng_state(before[-2])
-        random.setstate(before[-1])
+        torch.set_rng_state(before[-1])
         with torch.no_grad():
             for n, t in direction.items():
                 twin.get_parameter(n).add_(sign * 1e-6 * t)
@@ -648,3 +643,56 @@ def test_head_reads_its_input_from_the_graph():
     refine = saflex.SAFLEX(without, scope="head", space="logits")
     found = refine(x, Y, linear(without, head), logits=without(x)).inner_products
     torch.testing.assert_close(found, by_jacobian(without, x, head))
+
+
+class Transposed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.weight = nn.Linear(4, 3), nn.Parameter(torch.randn(3, 3))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, self.first(x).tanh(), self.weight)
+
+
+@pytest.mark.parametrize("frozen", [[], ["3.weight"], ["3.bias"], ["0.weight"]])
+def test_head_with_a_frozen_part(frozen):
+    model, x = mlp(), inputs()
+    for n in frozen:
+        model.get_parameter(n).requires_grad_(False)
+    refine = saflex.SAFLEX(model, scope="head", space="logits")
+    direction = {n: direction_of(model)[n] for n in refine.names}
+    found = refine(x, Y, linear(model, direction), logits=model(x)).inner_products
+    torch.testing.assert_close(found, by_jacobian(model, x, direction))
+
+
+def test_head_of_another_kind_than_linear():
+    torch.manual_seed(0)
+    model, x = Transposed().double(), inputs()
+    refine = saflex.SAFLEX(model, scope=["weight", "bias"], how="head", space="logits")
+    direction = {n: direction_of(model)[n] for n in refine.names}
+    found = refine(x, Y, linear(model, direction), logits=model(x)).inner_products
+    torch.testing.assert_close(found, by_jacobian(model, x, direction))
+
+
+def test_look_ahead_of_a_model_whose_parameters_are_hidden_in_attributes_that_change():
+    """A counter and a tensor in attributes: the given logits do not serve."""
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls, self.sum, self.cache = mlp(), 0, torch.zeros(()), None
+
+        def forward(self, x):
+            self.calls, self.cache = self.calls + 1, x.sum()
+            self.sum.add_(1)
+            return self.inner(x) * self.calls * self.sum
+
+    model, x = Counting(), inputs()
+    direction = direction_of(model)
+    logits = model(x)
+    refine = saflex.SAFLEX(model, how="lookahead", space="logits")
+    found = refine(x, Y, linear(model, direction), logits=logits).inner_products
+    assert (model.calls, float(model.sum)) == (1, 1)
+    expected = 4 * by_jacobian(model.inner, x, {n[6:]: t for n, t in direction.items()})
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)

@@ -1,7 +1,6 @@
 """SAFLEX in a training loop: its options by hand, and that it leaves the model as it was."""
 
 import copy
-import random
 
 import pytest
 import torch
@@ -79,7 +78,7 @@ def test_nothing_changes_when_the_forward_pass_fails(task, how, given):
     loss = F.cross_entropy(model(x_val), y_val)
 
     def fail(m, x):
-        torch.rand(3), random.random()
+        torch.rand(3)
         m.norm.running_mean.add_(1)
         m.eval()
         raise RuntimeError("no such luck")
@@ -87,12 +86,11 @@ def test_nothing_changes_when_the_forward_pass_fails(task, how, given):
     scope = "head" if how == "head" else "all"
     refiner = saflex.SAFLEX(model, how="jvp" if how == "head" else how, scope=scope, forward=fail)
     logits = 2 * model(x) if given else None
-    before, state = snapshot(model), random.getstate()
+    before = snapshot(model)
     for validation in ({"val_loss": loss}, {"val": (x_val, y_val)}):
         with pytest.raises(RuntimeError, match="no such luck"):
             refiner(x, y, **validation, logits=logits)
         assert_same(before, snapshot(model))
-        assert random.getstate() == state
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -231,8 +229,8 @@ def test_sign_as_printed_is_the_opposite(task):
 def test_a_useless_validation_batch_shrinks_pi_to_nothing(task):
     model, x, y, x_val, y_val = task
     model.eval()
-    loss = F.cross_entropy(model(x_val), y_val)
-    refined = saflex.SAFLEX(model, shrink=True)(x, y, (loss, -loss))
+    losses = [sign * F.cross_entropy(model(x_val), y_val) for sign in (1, -1)]
+    refined = saflex.SAFLEX(model, shrink=True)(x, y, losses)
     assert refined.reliability == 0
     assert not refined.inner_products.any()
 
@@ -303,11 +301,11 @@ def test_frozen_layers_and_partly_frozen_head(task):
     ("options", "message"),
     [
         ({"space": "p"}, r"space: one of"),
-        ({"how": "exact"}, r"how: one of jvp, lookahead, head"),
-        ({"weight_rule": "hard"}, r"weight_rule: one of label, sum, gate, positive, all"),
-        ({"temperature": 0}, r"temperature: a number > 0.* expected, got 0"),
-        ({"scope": "tail"}, r"scope: one of all, head"),
-        ({"scope": ["tail"]}, r"scope: trainable parameters.*conv\.weight.*\['tail'\]"),
+        ({"how": "exact"}, r"how: one of .*jvp.*lookahead.*head.*'exact'"),
+        ({"weight_rule": "hard"}, r"weight_rule: one of .*label.*all.*'hard'"),
+        ({"temperature": 0}, r"temperature: a number from 1e-30.* expected, got 0"),
+        ({"scope": "tail"}, r"scope: all, head.*'tail'"),
+        ({"scope": ["tail"]}, r"scope: .*trainable parameters.*conv\.weight.*\['tail'\]"),
     ],
 )
 def test_bad_options(options, message):
@@ -316,7 +314,7 @@ def test_bad_options(options, message):
 
 
 def test_scope_head_needs_a_linear_layer():
-    with pytest.raises(ValueError, match=r"scope: a model with an nn\.Linear.*Conv2d"):
+    with pytest.raises(ValueError, match=r"scope: .*an nn\.Linear.*'head' in Conv2d"):
         saflex.SAFLEX(nn.Conv2d(1, 1, 1), scope="head")
 
 
@@ -331,5 +329,5 @@ def test_number_of_losses(task):
 
 def test_labels_are_checked(task):
     model, x, y, x_val, y_val = task
-    with pytest.raises(ValueError, match=r"labels: classes in \[0, 3\)"):
+    with pytest.raises(ValueError, match=r"labels: .*in \[0, 3\)"):
         saflex.SAFLEX(model)(x, y + 3, F.cross_entropy(model(x_val), y_val))

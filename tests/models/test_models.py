@@ -36,7 +36,7 @@ def test_every_entry_of_the_definitions_fits_its_data(name):
 
 
 VALID = {
-    "resnet": {"width": 4},
+    "resnet": {"width": 8},
     "mlp": {
         "hidden": [4],
         "dropout": 0.1,
@@ -51,7 +51,7 @@ VALID = {
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
-        ("resnet", "width", 0),
+        ("resnet", "width", 7),
         ("resnet", "blocks", [2, 2, 2]),
         ("resnet", "stem_stride", 0),
         ("mlp", "encoding", "binary"),

@@ -90,9 +90,9 @@ class Clock:
     def step(self, kind: Kind, recipe: Recipe, few) -> float:
         reading = recipe.reading
         work = reading and (reading.how, str(reading.scope), reading.shrink)
-        drawn = None if recipe.views else recipe.upstream
+        drawn = None if recipe.views else str(recipe.dump()["upstream"])
         shape = few.train.inputs.shape[1:], few.cardinalities
-        key = kind[0], kind[2], str(drawn), work, shape
+        key = kind[0], kind[2], drawn, work, shape
         if key not in self.known:
             self.known[key] = self._measure(recipe, few)
         return self.known[key]

@@ -36,7 +36,7 @@ def test_parameters_are_torchvisions_but_for_the_stem(name):
 @pytest.mark.parametrize("name", DEPTHS)
 def test_representations_shrink_stage_by_stage_and_end_in_the_logits(name):
     torch.manual_seed(0)
-    model = resnet(1, 5, 4, **DEPTHS[name]).eval()
+    model = resnet(1, 5, 8, **DEPTHS[name]).eval()
     x = torch.randn(2, 1, 16, 16)
     *maps, logits = model.representations(x)
     assert [m.shape[2] for m in maps] == [16, 16, 8, 4, 2]
@@ -46,6 +46,6 @@ def test_representations_shrink_stage_by_stage_and_end_in_the_logits(name):
 
 
 def test_a_strided_stem_halves_every_map():
-    model = resnet(1, 5, 4, stem_stride=2)
+    model = resnet(1, 5, 8, stem_stride=2)
     *maps, _ = model.representations(torch.randn(2, 1, 28, 28))
     assert [m.shape[2] for m in maps] == [14, 14, 7, 4, 2]

@@ -24,7 +24,7 @@ def images(count=16, side=8, channels=1):
     return pixels.to(torch.uint8), torch.arange(count) % CLASSES
 
 
-def network(width=4):
+def network(width=8):
     """A forward with statistics of its own and confident predictions."""
     torch.manual_seed(1)
     settings = models.ResNet(kind="resnet", learning_rate=0.01, width=width)

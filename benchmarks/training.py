@@ -208,6 +208,8 @@ def measure(name: str, args: argparse.Namespace) -> list[dict]:
     runs, origin = loops(name, steps, torch.device(args.device))
     best = {
         loop: min(SETTINGS[loop], key=lambda setting, run=run: run(*setting))
+        if len(SETTINGS[loop]) > 1
+        else SETTINGS[loop][0]
         for loop, run in runs.items()
     }
     seconds: dict[str, list[float]] = {loop: [] for loop in runs}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from replication.training.evaluation import predict, score
+from replication.training.evaluation import BATCH, predict, score
 
 
 def pairs(scores, positive):
@@ -41,3 +41,18 @@ def test_predict_is_in_evaluation_mode_and_leaves_the_mode():
     expected = model[1](inputs).softmax(1).detach().numpy()
     assert np.allclose(probabilities, expected, atol=1e-6)
     assert model.training
+
+
+@pytest.mark.parametrize("rows", [1, BATCH, BATCH + 1, 3 * BATCH + 2])
+def test_no_row_is_left_with_few_beside_it(rows):
+    sizes = []
+
+    def prepare(part):
+        sizes.append(len(part))
+        return part
+
+    inputs = torch.randn(rows, 3)
+    model = nn.Linear(3, 2)
+    probabilities = predict(model, inputs, prepare)
+    assert np.allclose(probabilities, model(inputs).softmax(1).detach().numpy(), atol=1e-6)
+    assert max(sizes) <= BATCH and max(sizes) - min(sizes) <= 1

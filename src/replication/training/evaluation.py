@@ -16,12 +16,14 @@ BATCH = 1024
 def predict(model: nn.Module, inputs: Tensor, prepare: Prepare) -> np.ndarray:
     """Class probabilities (n, K) in evaluation mode; the model's mode is as it was afterwards.
 
-    Inputs (n, ...) may be on another device than the model and are brought there in parts.
+    Inputs (n, ...) may be on another device than the model and are brought there in parts of equal
+    size: with SAINT, a row's probabilities depend on how many others are beside it.
     """
     training, device = model.training, next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        batches = (prepare(part.to(device)) for part in inputs.split(BATCH))
+        equal = inputs.tensor_split(-(-len(inputs) // BATCH))
+        batches = (prepare(part.to(device)) for part in equal)
         parts = [model(batch).float().softmax(1).cpu() for batch in batches]
     model.train(training)
     probabilities = torch.cat(parts).double().numpy()

@@ -45,7 +45,8 @@ def split(name: str, path: Path, table: Table, seed: int) -> Dataset:
         ) from error
     codes, cardinalities = _encoded(categories, train)
     scaled = _standardised(numbers, train)
-    inputs = np.column_stack([*codes, scaled]).astype(np.float32)
+    with np.errstate(over="ignore"):
+        inputs = np.column_stack([*codes, scaled]).astype(np.float32)
     if not np.isfinite(inputs).all():
         column = numbers.columns[~np.isfinite(inputs[:, len(codes) :]).all(0)][0]
         raise ValueError(

@@ -32,8 +32,9 @@ from torch.utils.checkpoint import CheckpointFunction
 SPACES, HOWS = ("log_probs", "probs", "logits"), ("jvp", "lookahead", "head")
 WEIGHT_RULES = ("label", "sum", "gate", "positive", "all")
 CHOICES = {"space": SPACES, "how": HOWS, "weight_rule": WEIGHT_RULES, "sign": (1, -1)}
+CHOICES["reduction"] = ("mean", "sum")
 TINY = 1e-30
-LEAST = {"beta": 0, "gumbel": 0, "slope": 0, "temperature": TINY, "epsilon": TINY}
+LEAST = {"ridge": 0, "beta": 0, "gumbel": 0, "slope": 0, "temperature": TINY, "epsilon": TINY}
 GENERATORS = {}  # those of `solve`, by device and seed
 
 
@@ -88,6 +89,35 @@ def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Ten
             scale = scale * (1 - group["dampening"])
         moved[names[p]] = scale * g
     return moved
+
+
+def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[str, Tensor]:
+    """H^-1 g of the last nn.Linear, z = W f + b, on validation data x, y: its Newton step (up to sign).
+
+    With its inputs F (n, d), a one appended for b, and P = softmax(z) (n, K): g = F'(P - Y) / n, and
+    H = A + ridge tr(A) / d I with A = F'F / 4n, the curvature 1/4 of every logit. y as labels of `solve`.
+    """
+    _check(ridge=ridge)
+    names, seen = scope_names(model, "head"), []
+    head = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)][-1]
+
+    def run():
+        with head.register_forward_pre_hook(lambda _, inputs: seen.append(_full(inputs[0]))):
+            return _logits(model, x, forward)
+
+    z, _ = _aside(model, run)
+    f = seen[-1] if seen else z[:0]
+    ok = f.dim() == 2 and (len(f), head.out_features) == z.shape
+    ok = ok and torch.allclose(z, _full(head(f.to(head.weight))), rtol=1e-3, atol=1e-3)
+    _require(ok, "model", f"logits {tuple(z.shape)} of its last nn.Linear", (f.shape, head))
+    f = f if head.bias is None else torch.cat([f, torch.ones_like(f[:, :1])], 1)
+    residuals = z.softmax(1) - as_soft_labels(y, *z.shape).to(z)
+    a, g = (_over_ranks(f.T @ t / len(f), mean=True).double() for t in (f / 4, residuals))
+    damped = a + (ridge * a.trace() / len(a)).clamp_min(TINY) * torch.eye(len(a)).to(a)
+    step = torch.linalg.solve(damped, g).to(z).T
+    named = {p: n for n, p in _bare(model).named_parameters() if n in names}
+    parts = {head.weight: step[:, : head.in_features], head.bias: step[:, -1]}
+    return {named[p]: part for p, part in parts.items() if p in named}
 
 
 # --- the tangent: how the logits z move with theta + e d ------------------------------------------
@@ -275,7 +305,8 @@ class SAFLEX:
     The defaults are Algorithm 1 with the sign of the derivation; see `inner_products` and `solve`.
     scope: whose step is looked at, "all", "head" (the last nn.Linear, in closed form) or prefixes
     of parameters' names. optimizer: look at its own step, `optimizer_direction`. sign: -1 takes
-    Eq. (9) as printed. centre: subtract from Pi_z its mean over the batch, the common mode of the
+    Eq. (9) as printed. reduction: of the loss of `val`: "sum", as Eq. (5) is written, makes Pi larger
+    by its size. centre: subtract from Pi_z its mean over the batch, the common mode of the
     gradient. normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label k.
     unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean over
     two halves of the validation batch, by the correlation (at least 0) over i of their scores
@@ -297,6 +328,7 @@ class SAFLEX:
     epsilon: float | None = None
     optimizer: torch.optim.Optimizer | None = None
     sign: int = 1
+    reduction: str = "mean"
     centre: bool = False
     normalise: bool = False
     unit_scale: bool = False
@@ -369,7 +401,59 @@ class SAFLEX:
         x, y = tree_map_only(Tensor, part, tuple(val))
         z = _logits(self.model, x, self.forward)
         as_soft_labels(y, *z.shape)
-        return F.cross_entropy(z, y)
+        ranks = _over_ranks(z.new_ones(())) if self.reduction == "sum" else 1
+        return ranks * F.cross_entropy(z, y, reduction=self.reduction)
+
+
+@dataclass(frozen=True)
+class Believed(Refined):
+    wrong: Tensor  # (), the estimated share of wrong labels
+
+
+@dataclass(eq=False)
+class Posterior:
+    """refined = Posterior(model)(x_aug, y_aug, val=(x, y)): weights by what validation data believe.
+
+    `SAFLEX` takes the derivative of log p along the validation gradient; this takes p itself, after the
+    step of `newton_direction`. If a share e of the labels is wrong, any other class alike, that of
+    sample i is right with probability
+
+        q_i = (1 - e) s_i / ((1 - e) s_i + e (1 - s_i) / (K - 1)),    s_i = exp(-KL(y_i || p_i)),
+
+    which is p_i[y_i] for a class y_i, and w_i = q_i / sum_j q_j. e is the most likely one, by a
+    hundredth, for the batch. Labels are kept. In a process group batches are those of all ranks.
+    """
+
+    model: nn.Module
+    _: KW_ONLY
+    ridge: float = 0.01
+    forward: Callable | None = None
+
+    def __post_init__(self):
+        _check(ridge=self.ridge)
+        scope_names(self.model, "head")
+
+    def __call__(self, x_aug, y_aug: Tensor, *, val, logits=None) -> Believed:
+        """Refine one augmented batch; val: validation inputs and labels; logits as in SAFLEX."""
+        return self.solve(self.measure(x_aug, val=val, logits=logits), y_aug)
+
+    def measure(self, x_aug, *, val, logits=None) -> Tensor:
+        """log p (B, K) after the step."""
+        d = newton_direction(self.model, *val, self.ridge, self.forward)
+        z, (dz,) = _tangents(self.model, x_aug, [d], "head", self.forward, logits=logits)
+        return (z - dz).log_softmax(1)
+
+    def solve(self, log_p: Tensor, y_aug: Tensor, reliability=None) -> Believed:
+        """Weights of labels y_aug, as in `solve`, that are believed with log p (B, K)."""
+        y, (_, K) = as_soft_labels(y_aug, *log_p.shape).to(log_p), log_p.shape
+        s = (torch.special.entr(y) + y * log_p.clamp_min(-1e30)).sum(1).exp().clamp_max(1)
+        e = torch.linspace(0, 1 - 1 / K, 101).to(s)[:, None]
+        right, wrong = (1 - e) * s, e * (1 - s) / max(K - 1, 1)
+        likelihood = _over_ranks((right + wrong).clamp_min(TINY).log().sum(1))
+        best = likelihood.argmax()
+        q = right[best] / (right[best] + wrong[best]).clamp_min(TINY)
+        weights = q / _over_ranks(q.sum()).clamp_min(TINY)
+        return Believed(weights, y, log_p, log_p.new_ones(()), e[best, 0])
 
 
 def scope_names(model: nn.Module, scope) -> list[str]:

@@ -6,7 +6,7 @@ gaps or among another class. Since the generating density is known, every refine
 can be judged.
 
 Settings are a profile's `toy` (`settings.Toy`) as a mapping. A refiner is an entry of params.yaml
-with its reading (`settings.AnyRefiner`, `settings.Reading` or None), or ORACLE.
+with its reading (`settings.AnyRefiner`, `settings.AnyReading` or None), or ORACLE.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from replication import refiners
 from replication.refiners import Refined, soft_cross_entropy
-from replication.settings import AnyRefiner, Reading
+from replication.settings import AnyReading, AnyRefiner
 
 Settings = Mapping[str, Any]
-Refiner = tuple[AnyRefiner, Reading | None]
+Refiner = tuple[AnyRefiner, AnyReading | None]
 
 ORACLE = "oracle"
 CLASSES, EXTENT = 3, 3.0

@@ -331,3 +331,14 @@ def test_labels_are_checked(task):
     model, x, y, x_val, y_val = task
     with pytest.raises(ValueError, match=r"labels: .*in \[0, 3\)"):
         saflex.SAFLEX(model)(x, y + 3, F.cross_entropy(model(x_val), y_val))
+
+
+def test_a_sum_over_the_validation_batch_is_its_size_times_the_mean(task):
+    model, x, y, x_val, y_val = task
+    mean, total = (
+        saflex.SAFLEX(model, reduction=reduction).measure(x, y, val=(x_val, y_val))[0]
+        for reduction in ("mean", "sum")
+    )
+    torch.testing.assert_close(total, len(y_val) * mean)
+    with pytest.raises(ValueError, match="reduction"):
+        saflex.SAFLEX(model, reduction="none")

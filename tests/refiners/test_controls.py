@@ -1,5 +1,7 @@
 """What the controls keep of SAFLEX and what they take away."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -18,7 +20,10 @@ SETTINGS = {
     "saflex": refiners_of.Saflex(kind="saflex", role="reading", reading="calibrated"),
     "permuted": refiners_of.Imitation(kind="permuted", of="calibrated"),
     "smoothing": refiners_of.Imitation(kind="smoothing", of="calibrated"),
+    "confidence": refiners_of.Imitation(kind="confidence", of="posterior"),
+    "oracle": refiners_of.Oracle(kind="oracle"),
 }
+POSTERIOR = refiners_of.Posterior(kind="posterior")
 
 
 @pytest.fixture
@@ -30,13 +35,13 @@ def problem():
     return model, x, y, (torch.randn(20, 5), torch.randint(0, 4, (20,)))
 
 
-def refine(kind, problem, **changes):
+def refine(kind, problem, reading=CALIBRATED):
     model, x, y, validation = problem
-    reading = None if kind == "none" else CALIBRATED.model_copy(update=changes)
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(model.parameters())
     build = refiners.build(SETTINGS[kind], reading, model, optimizer, generator)
-    return build(x, y, validation, model(x))
+    batch = SimpleNamespace(y=y.roll(1, 0).argmax(1), visible=None)
+    return build(x, y, validation, model(x), batch)
 
 
 def test_none_passes_labels_through_with_equal_weights(problem):
@@ -110,3 +115,31 @@ def test_smooth_sharpens_mixed_labels_by_a_power():
 def test_smooth_cannot_part_classes_that_are_equal():
     labels = torch.full((3, 4), 0.25)
     assert torch.allclose(smooth(labels, torch.tensor(0.1)), labels, atol=1e-6)
+
+
+def test_the_permuted_control_of_posterior_keeps_its_beliefs_and_loses_the_samples(problem):
+    true, permuted = (refine(kind, problem, POSTERIOR) for kind in ("saflex", "permuted"))
+    for beliefs in (true.inner_products, permuted.inner_products):
+        assert torch.allclose(beliefs.exp().sum(1), torch.ones(30), atol=1e-5)
+    ours, theirs = true.inner_products.flatten(), permuted.inner_products.flatten()
+    assert torch.allclose(ours.sort()[0], theirs.sort()[0], atol=1e-6)
+    assert (true.weights - permuted.weights).abs().max() > 1e-3
+
+
+def test_confidence_is_posterior_without_the_step(problem):
+    """As if validation data had nothing to say: their step is damped until it is none."""
+    damped = POSTERIOR.model_copy(update={"ridge": 1e15})
+    without, control = refine("saflex", problem, damped), refine("confidence", problem, POSTERIOR)
+    assert torch.allclose(without.weights, control.weights, atol=1e-6)
+    assert not torch.allclose(refine("saflex", problem, POSTERIOR).weights, control.weights)
+    model, x, _, _ = problem
+    assert torch.allclose(control.inner_products.exp(), model(x).softmax(1), atol=1e-5)
+
+
+def test_oracle_drops_the_samples_of_another_class(problem):
+    refined, y = refine("oracle", problem), problem[2]
+    right = (y == y.roll(1, 0)).all(1)
+    assert 0 < right.sum() < 30
+    assert torch.equal(refined.weights > 0, right)
+    assert refined.weights.sum() == pytest.approx(1)
+    assert torch.equal(refined.labels, y)

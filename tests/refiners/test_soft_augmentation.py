@@ -1,5 +1,7 @@
 """Soft-Augmentation against its published formula, sample by sample."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def test_targets_and_weights_are_the_formulas(power):
     refiner = refiners.build(settings, None, None, None, None)
     classes, visible = torch.tensor([0, 3, 1]), torch.tensor([1.0, 0.0, 0.4])
     y_aug = torch.nn.functional.one_hot(classes, 4).float()
-    refined = refiner(None, y_aug, None, None, visible)
+    refined = refiner(None, y_aug, None, None, SimpleNamespace(visible=visible))
     certainties = [1 - (1 - 1 / 4) * (1 - v) ** power for v in (1.0, 0.0, 0.4)]
     for row, k, p, weight in zip(
         refined.labels.tolist(),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from replication.refiners import Refined
+from replication.refiners import Believed, Refined
 from replication.training.diagnostics import Diagnostics
 
 
@@ -23,3 +23,11 @@ def test_diagnostics_say_what_weight_wrongly_labelled_samples_have():
 
 def test_there_is_nothing_to_say_of_no_step():
     assert Diagnostics().means() == {}
+
+
+def test_the_estimated_share_of_wrong_labels_is_told_where_there_is_one():
+    y_aug, diagnostics = torch.eye(2), Diagnostics()
+    for share in (0.2, 0.4):
+        given = torch.ones(2), y_aug, torch.zeros(2, 2), torch.ones(())
+        diagnostics.add(Believed(*given, torch.tensor(share)), y_aug, torch.tensor([0, 1]))
+    assert diagnostics.means()["wrong"] == pytest.approx(0.3)

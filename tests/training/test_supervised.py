@@ -150,7 +150,7 @@ def test_a_class_that_validation_lacks(tmp_path, name):
 def test_training_goes_on_where_every_weight_is_zero(tmp_path, monkeypatch, clean):
     """Nothing is learnt from a step without kept samples: parameters stay as they were drawn."""
 
-    def nothing(inputs, labels, validation, logits, visible):
+    def nothing(inputs, labels, validation, logits, batch):
         zero = torch.zeros(len(labels))
         return Refined(zero, labels, torch.zeros_like(labels), zero.new_ones(()))
 

@@ -18,7 +18,7 @@ class Permuted:
     def __init__(self, saflex: Callable, solve: Callable, generator: torch.Generator):
         self.saflex, self.solve, self.generator = saflex, solve, generator
 
-    def __call__(self, inputs, labels: Tensor, validation, logits, visible=None) -> Refined:
+    def __call__(self, inputs, labels: Tensor, validation, logits, batch=None) -> Refined:
         refined = self.saflex(inputs, labels, validation, logits)
         pi = refined.inner_products
         keys = torch.rand(pi.shape, generator=self.generator, device=pi.device)
@@ -32,11 +32,28 @@ class Smoothing:
     def __init__(self, saflex: Callable):
         self.saflex = saflex
 
-    def __call__(self, inputs, labels: Tensor, validation, logits, visible=None) -> Refined:
+    def __call__(self, inputs, labels: Tensor, validation, logits, batch=None) -> Refined:
         refined = self.saflex(inputs, labels, validation, logits)
         soft = smooth(labels, entropy(refined.labels).mean())
         weights = torch.full_like(refined.weights, 1 / len(soft))
         return replace(refined, weights=weights, labels=soft)
+
+
+class Confidence:
+    """The weights of a reading from what the network itself believes, without validation data."""
+
+    def __init__(self, solve: Callable):
+        self.solve = solve
+
+    def __call__(self, inputs, labels: Tensor, validation, logits, batch=None) -> Refined:
+        return self.solve(logits.detach().float().log_softmax(1), labels)
+
+
+def oracle(inputs, labels: Tensor, validation, logits, batch) -> Refined:
+    """Equal weights for samples whose largest upstream label is their class, none for others."""
+    weights = (labels.argmax(1) == batch.y).float()
+    weights = weights / weights.sum().clamp_min(1)
+    return Refined(weights, labels, torch.zeros_like(labels), weights.new_ones(()))
 
 
 def entropy(labels: Tensor) -> Tensor:

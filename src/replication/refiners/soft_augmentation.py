@@ -18,8 +18,8 @@ class SoftAugmentation:
     def __init__(self, settings: Settings):
         self.power = settings.power
 
-    def __call__(self, inputs, labels: Tensor, validation, logits, visible: Tensor) -> Refined:
-        certainty = self.certainty(visible, labels.shape[1])
+    def __call__(self, inputs, labels: Tensor, validation, logits, batch) -> Refined:
+        certainty = self.certainty(batch.visible, labels.shape[1])
         rest = (1 - certainty) / (labels.shape[1] - 1)
         soft = rest[:, None] + (certainty - rest)[:, None] * labels
         weights = certainty / certainty.sum()

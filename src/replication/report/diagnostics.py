@@ -13,6 +13,7 @@ SHARES = {
     "agreement": "Agreement, %",
     "other": "Of another class, %",
     "other_weight": "Weight on these, %",
+    "wrong": "Estimated wrong, %",
 }
 SIZES = {"mean_abs_pi": "Mean |Π|", "reliability": "Reliability", "entropy": "Entropy"}
 NOTE = (
@@ -22,7 +23,8 @@ NOTE = (
     "largest inner product is the upstream's. Reliability: correlation of the scores from "
     "two halves of the validation batch. Entropy: of the soft labels, in nats. Of another "
     "class: the upstream's label is not the class of the image or row it came from, "
-    "wrongly or because another one was mixed in."
+    "wrongly or because another one was mixed in. Estimated wrong: the share of wrong labels that "
+    "`posterior` finds most likely."
 )
 
 

@@ -15,6 +15,7 @@ PLANNED = (
     "role",
     "of",
     "kind",
+    "controls",
     "train_on_validation",
     "base",
     "share",
@@ -39,7 +40,7 @@ class Cells:
 
     grid: one row per planned cell: KEYS; `run`; the `split` and the `metric` that are its data
     set's own (None where no cell of it has been run); and PLANNED: of its refiner, the role, whose
-    control it is, the kind, whether it trains on validation data, and the `share` and `noise` of
+    control it is, the kind, the kinds of `controls` that a gain of it has to survive, whether it trains on validation data, and the `share` and `noise` of
     the validation split that it sees and the `base` that sees it as it is; the kinds of the rest.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
@@ -96,6 +97,7 @@ def _planned(method: Planned, legend: Legend) -> tuple:
         refiner.role,
         refiner.of,
         refiner.kind,
+        recipe.reading.controls if refiner.role == "reading" and recipe.reading else (),
         refiner.train_on_validation,
         legend.base(method.method.refiner),
         refiner.validation_share,

@@ -4,6 +4,7 @@ Percent and percent points throughout; nothing of the paper's is ever put where 
 """
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.grid import Grid, Group, Row, Text
 from replication.report.legend import METRICS, Legend
 from replication.report.reference import ALONE, REFINER, paper_results, signed
-from replication.report.statistics import IMITATIONS, analyse, settings_of
+from replication.report.statistics import analyse, settings_of
 from replication.report.tables import Table, in_percent
 from replication.report.texts import gain_text, judged, paper_text, score_text, setting_text
 
@@ -39,15 +40,16 @@ def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
     """Refiner minus upstream alone, seed by seed, the paper's beside it, and the verdict."""
     rows = frame[(frame["table"] == table.name) & (frame["column"] == 0)]
     columns = ["Method", "Minus upstream, verdict", "The paper's"]
-    columns += [f"Minus its {kind} control" for kind in IMITATIONS]
+    kinds = list(dict.fromkeys(chain.from_iterable(rows["controls"])))
+    columns += [f"Minus its {kind} control" for kind in kinds]
     groups = []
     for setting in settings_of(rows):
         group = rows[(rows[SETTING] == list(setting)).all(axis=1)]
         refined = group[group["role"] != "baseline"].to_dict("records")
         lines = []
         for row in refined:
-            tested = row["role"] == "reading"
-            against = [gain_text(row, f"against_{c}") if tested else Text() for c in IMITATIONS]
+            own = row["controls"]
+            against = [gain_text(row, f"against_{k}") if k in own else Text() for k in kinds]
             cells = [judged(row), paper_text(row), *against]
             lines.append(Row.of(legend, row["refiner"], cells))
         if lines:

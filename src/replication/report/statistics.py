@@ -8,30 +8,27 @@ Learning 52, corrected resampled t-test).
 """
 
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
 from replication.report.frames import KEYS, SETTING, Cells, Column
-from replication.settings.refiners import Imitation
+from replication.settings.refiners import IMITATIONS
 
 LEVEL = 0.95
 CLEAN = ["experiment", "dataset", "model"]
 """What an upstream's cells have in common with those of clean samples alone."""
 SCORED = ["split", "weights", "metric"]
 OWN = Column()
-IMITATIONS = get_args(Imitation.model_fields["kind"].annotation)
-"""Kinds of the controls that imitate a reading without its information."""
 
 VERDICTS = {
     "reproduced": "the interval of the gain over the upstream alone lies above 0, and so do the "
-    "intervals of the gain over both the permuted and the smoothing control of this reading",
-    "gain, matched by a control": "the gain over the upstream lies above 0, but the permuted or "
-    "the smoothing control, which carry no information about the sample, do about as well",
-    "gain, control not run": "the gain over the upstream lies above 0, but the permuted or the "
-    "smoothing control of this reading (one of that kind, `of` this reading) is missing",
+    "intervals of the gain over each control of this reading",
+    "gain, matched by a control": "the gain over the upstream lies above 0, but a control of this "
+    "reading, which lacks its information about the sample, does about as well",
+    "gain, control not run": "the gain over the upstream lies above 0, but one of the controls of "
+    "this reading (permuted, and smoothing or confidence, `of` it) is missing",
     "not reproduced": "the interval of the difference contains 0",
     "harm": "the interval of the difference lies below 0",
     "undecided": "no interval: fewer than two paired seeds, or an undefined score",
@@ -113,9 +110,9 @@ def analyse(cells: Cells, column: Column = OWN) -> pd.DataFrame:
 
     The grid with the column's split, weights and metric; n, mean, sd, low, high; the paired
     difference to the upstream alone under difference, difference_n, difference_sd, difference_low,
-    difference_high, and likewise, to the controls of each kind that are `of` the refiner,
-    against_permuted and against_smoothing; what training on clean samples alone has over the cell,
-    clean; verdict, for readings of SAFLEX only.
+    difference_high, and likewise, to the control of each kind that is `of` the refiner,
+    against_permuted, against_smoothing and against_confidence; what training on clean samples alone
+    has over the cell, clean; verdict, for readings of SAFLEX only.
     """
     scores = headline(cells, column)
     table = wanted_scores(cells, column)
@@ -148,7 +145,7 @@ def _judge(row: dict) -> str | None:
         return None
     gain, *controls = (
         None if np.isnan(row[f"{prefix}_n"]) else (row[f"{prefix}_low"], row[f"{prefix}_high"])
-        for prefix in ("difference", *(f"against_{kind}" for kind in IMITATIONS))
+        for prefix in ("difference", *(f"against_{kind}" for kind in row["controls"]))
     )
     return verdict(gain, controls)
 

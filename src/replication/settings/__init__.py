@@ -8,14 +8,16 @@ from replication.settings import datasets, models, refiners, upstreams
 from replication.settings.file import SettingsError, active, load, profiles, switch
 from replication.settings.plan import REPORTED, Planned, Recipe, cells, describe, methods, views
 from replication.settings.profile import Grid, Profile, Toy, Training
-from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.refiners import AnyReading, AnyRefiner, Posterior, Reading
 from replication.settings.settings import Settings
 
 __all__ = [
     "REPORTED",
+    "AnyReading",
     "AnyRefiner",
     "Grid",
     "Planned",
+    "Posterior",
     "Profile",
     "Reading",
     "Recipe",

@@ -8,7 +8,7 @@ from replication.settings.fields import Strict
 from replication.settings.identity import Cell, Method
 from replication.settings.models import AnyModel
 from replication.settings.profile import Training
-from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.refiners import AnyReading, AnyRefiner
 from replication.settings.settings import Settings
 from replication.settings.upstreams import AnyUpstream
 
@@ -23,7 +23,7 @@ class Recipe(Strict):
     model: AnyModel
     upstream: AnyUpstream
     refiner: AnyRefiner
-    reading: Reading | None
+    reading: AnyReading | None
     training: Training
     views: int
 

@@ -1,8 +1,8 @@
 """Readings of SAFLEX, and refiners: what happens to augmented samples before the loss."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from replication.settings.fields import NonNegative, Positive, Share, Strict
 
@@ -10,8 +10,14 @@ Role = Literal["baseline", "reading", "control", "rival"]
 
 
 class Reading(Strict):
-    """Keyword arguments of saflex.SAFLEX; optimizer_aware passes it the optimiser."""
+    """Keyword arguments of saflex.SAFLEX; optimizer_aware passes it the optimiser.
 
+    controls: kinds of the refiners of it that a gain has to survive.
+    """
+
+    controls: ClassVar[tuple[str, ...]] = ("permuted", "smoothing")
+    kind: Literal["saflex"] = "saflex"
+    reduction: Literal["mean", "sum"] = "mean"
     space: Literal["log_probs", "probs", "logits"] = "log_probs"
     how: Literal["jvp", "lookahead"] = "jvp"
     scope: Literal["all", "head"] | Annotated[list[str], Field(min_length=1)] = "all"
@@ -28,6 +34,29 @@ class Reading(Strict):
     normalise: bool = False
     unit_scale: bool = False
     shrink: bool = False
+
+
+class Posterior(Strict):
+    """Keyword arguments of saflex.Posterior."""
+
+    controls: ClassVar[tuple[str, ...]] = ("permuted", "confidence")
+    kind: Literal["posterior"]
+    ridge: Positive = 0.01
+
+
+def _kind(reading) -> str:
+    named = reading.get("kind") if isinstance(reading, dict) else reading.kind
+    return named or "saflex"
+
+
+AnyReading = Annotated[
+    Annotated[Reading, Tag("saflex")] | Annotated[Posterior, Tag("posterior")],
+    Discriminator(
+        _kind,
+        custom_error_type="kind",
+        custom_error_message="kind: saflex or posterior is expected",
+    ),
+]
 
 
 class Refiner(Strict):
@@ -82,14 +111,26 @@ class Saflex(Steered):
 
 
 class Imitation(Steered):
-    """The control of a refiner of kind saflex, `of`, without its information.
+    """The control of a refiner, `of`, without its information.
 
-    permuted: Pi shuffled over batch and classes. smoothing: labels of the same mean entropy.
+    permuted: what it measures, shuffled over batch and classes. smoothing: labels of the same mean
+    entropy. confidence: its weights, from what the network itself believes, without validation data.
     """
 
-    kind: Literal["permuted", "smoothing"]
+    kind: Literal["permuted", "smoothing", "confidence"]
     role: Literal["control"] = "control"
     of: str
+
+
+IMITATIONS = get_args(Imitation.model_fields["kind"].annotation)
+
+
+class Oracle(Refiner):
+    """Weights of 0 for samples whose upstream label is not the class of what they were made from."""
+
+    kind: Literal["oracle"]
+    role: Literal["control"] = "control"
+    train_on_validation: Literal[False] = False
 
 
 class SoftAugmentation(Refiner):
@@ -101,4 +142,6 @@ class SoftAugmentation(Refiner):
     train_on_validation: Literal[False] = False
 
 
-AnyRefiner = Annotated[Alone | Saflex | Imitation | SoftAugmentation, Field(discriminator="kind")]
+AnyRefiner = Annotated[
+    Alone | Saflex | Imitation | Oracle | SoftAugmentation, Field(discriminator="kind")
+]

@@ -9,7 +9,7 @@ from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Name, Strict
 from replication.settings.models import AnyModel
 from replication.settings.profile import Grid, Profile, Training
-from replication.settings.refiners import AnyRefiner, Reading
+from replication.settings.refiners import IMITATIONS, AnyReading, AnyRefiner
 from replication.settings.upstreams import AnyUpstream
 
 
@@ -17,7 +17,7 @@ class Settings(Strict):
     """The definitions of params.yaml and a profile."""
 
     upstreams: dict[Name, AnyUpstream]
-    readings: dict[Name, Reading]
+    readings: dict[Name, AnyReading]
     refiners: dict[Name, AnyRefiner]
     datasets: dict[Name, AnyDataSource]
     models: dict[Name, AnyModel]
@@ -29,12 +29,12 @@ class Settings(Strict):
             raise ValueError(mistake)
         return self
 
-    def reading(self, refiner: str) -> Reading | None:
+    def reading(self, refiner: str) -> AnyReading | None:
         """The reading that a refiner uses or imitates, if any."""
         entry = self.refiners[refiner]
-        if entry.kind in ("permuted", "smoothing"):
+        if entry.kind in IMITATIONS:
             entry = self.refiners[entry.of]
-        return self.readings[entry.reading] if entry.kind == "saflex" else None
+        return self.readings.get(entry.reading) if entry.kind == "saflex" else None
 
     def seeds(self, experiment: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""
@@ -72,9 +72,11 @@ class Settings(Strict):
                 yield f"{key}.of: {refiner.of!r} is none of {_listed(self.refiners)}"
             elif self.refiners[refiner.of].role == "control":
                 yield f"{key}.of: {refiner.of!r} is a control itself"
-            elif refiner.kind in ("permuted", "smoothing"):
+            elif refiner.kind in IMITATIONS:
                 if self.refiners[refiner.of].kind != "saflex":
                     yield f"{key}.of: {refiner.of!r} is no reading of SAFLEX to imitate"
+                elif (read := self.reading(refiner.of)) and refiner.kind not in read.controls:
+                    yield f"{key}.kind: controls of {refiner.of!r} are {_listed(read.controls)}"
                 twins = [n for n, r in self.refiners.items() if _same_control(r, refiner)]
                 if twins[0] != name:
                     yield f"{key}: {twins[0]} is the {refiner.kind} control of {refiner.of} already"

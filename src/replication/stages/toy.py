@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from replication import cells
 from replication.files import write_json
-from replication.settings import AnyRefiner, Reading, load
+from replication.settings import AnyReading, AnyRefiner, load
 from replication.stages.train import count
 
 DIGITS = 4
-Refiner = tuple[AnyRefiner, Reading | None]
+Refiner = tuple[AnyRefiner, AnyReading | None]
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from replication.refiners import Refined
+from replication.refiners import Believed, Refined
 
 
 class Diagnostics:
@@ -26,6 +26,8 @@ class Diagnostics:
             "other_weight": (weights * other).sum(),
             "steps": torch.ones((), device=pi.device),
         }
+        if isinstance(refined, Believed):
+            step["wrong"] = refined.wrong
         for name, value in step.items():
             self.sums[name] = self.sums.get(name, 0) + value.detach().double()
 

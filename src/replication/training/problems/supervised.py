@@ -101,7 +101,7 @@ class Supervised:
             same_draws = replay(self.task.device)
             logits = model(x_aug)
             with same_draws():
-                refined = self.refine(x_aug, batch.y_aug, validation, logits, batch.visible)
+                refined = self.refine(x_aug, batch.y_aug, validation, logits, batch)
             loss = soft_cross_entropy(logits, refined.labels, refined.weights)
             if self.task.clean:
                 loss = (loss + F.cross_entropy(model(prepare(batch.x)), batch.y)) / 2

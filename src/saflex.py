@@ -92,10 +92,10 @@ def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Ten
 
 
 def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[str, Tensor]:
-    """H^-1 g of the last nn.Linear, z = W f + b, on validation data x, y: its Newton step (up to sign).
+    """H^-1 g of the last nn.Linear, z = W f + b, on validation data: its Newton step (up to sign).
 
-    With its inputs F (n, d), a one appended for b, and P = softmax(z) (n, K): g = F'(P - Y) / n, and
-    H = A + ridge tr(A) / d I with A = F'F / 4n, the curvature 1/4 of every logit. y as labels of `solve`.
+    With its inputs F (n, d), a one appended for b, and P = softmax(z) (n, K): g = F'(P - Y) / n,
+    H = A + ridge tr(A) / d I and A = F'F / 4n, the curvature 1/4 of every logit. y: as in `solve`.
     """
     _check(ridge=ridge)
     names, seen = scope_names(model, "head"), []
@@ -305,11 +305,11 @@ class SAFLEX:
     The defaults are Algorithm 1 with the sign of the derivation; see `inner_products` and `solve`.
     scope: whose step is looked at, "all", "head" (the last nn.Linear, in closed form) or prefixes
     of parameters' names. optimizer: look at its own step, `optimizer_direction`. sign: -1 takes
-    Eq. (9) as printed. reduction: of the loss of `val`: "sum", as Eq. (5) is written, makes Pi larger
-    by its size. centre: subtract from Pi_z its mean over the batch, the common mode of the
-    gradient. normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label k.
-    unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean over
-    two halves of the validation batch, by the correlation (at least 0) over i of their scores
+    Eq. (9) as printed. reduction: of the loss of `val`; Eq. (5) is written with "sum", which makes
+    Pi larger by its size. centre: subtract from Pi_z its mean over the batch, the common mode of
+    the gradient. normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label
+    k. unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean
+    over two halves of the validation batch, by the correlation (at least 0) over i of their scores
     Pi_i . y_aug_i. In a process group batches are those of all ranks.
     """
 
@@ -412,11 +412,11 @@ class Believed(Refined):
 
 @dataclass(eq=False)
 class Posterior:
-    """refined = Posterior(model)(x_aug, y_aug, val=(x, y)): weights by what validation data believe.
+    """refined = Posterior(model)(x_aug, y_aug, val=(x, y)): weights by belief after a Newton step.
 
-    `SAFLEX` takes the derivative of log p along the validation gradient; this takes p itself, after the
-    step of `newton_direction`. If a share e of the labels is wrong, any other class alike, that of
-    sample i is right with probability
+    `SAFLEX` takes the derivative of log p along the validation gradient, this takes p itself, after
+    the step of `newton_direction`. If a share e of the labels is wrong, any other class alike, that
+    of sample i is right with probability
 
         q_i = (1 - e) s_i / ((1 - e) s_i + e (1 - s_i) / (K - 1)),    s_i = exp(-KL(y_i || p_i)),
 

@@ -62,7 +62,7 @@ def test_the_gradient_is_the_validation_loss_s():
 
 @pytest.mark.parametrize("given_logits", [True, False])
 def test_the_belief_is_that_of_the_network_after_the_step(given_logits):
-    model, (x, y), (x_val, y_val) = network(), samples(20, 2), samples(N)
+    model, (x, _), (x_val, y_val) = network(), samples(20, 2), samples(N)
     refine = saflex.Posterior(model)
     logits = model(x) if given_logits else None
     log_p = refine.measure(x, val=(x_val, y_val), logits=logits)

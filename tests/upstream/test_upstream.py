@@ -16,6 +16,7 @@ NEEDED = {
     "cutmix": {"alpha": 1.0},
     "padded-crop": {"padding": 4},
     "mislabelled": {"share": 0.5},
+    "tabular-mislabelled": {"share": 0.5},
     "tabular-cutmix": {"probability": 0.5, "labels": "hard"},
 }
 
@@ -57,6 +58,8 @@ def test_what_an_entry_says_of_itself_is_what_its_upstream_does(kind):
         ("lp-a3", "penalty", 0.0),
         ("mislabelled", "share", -0.1),
         ("mislabelled", "share", 1.5),
+        ("mislabelled", "wrong", "all"),
+        ("tabular-mislabelled", "share", 1.5),
         ("tabular-cutmix", "probability", 1.5),
         ("tabular-cutmix", "share", -0.1),
         ("tabular-cutmix", "alpha", 0.0),

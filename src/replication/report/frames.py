@@ -40,8 +40,9 @@ class Cells:
 
     grid: one row per planned cell: KEYS; `run`; the `split` and the `metric` that are its data
     set's own (None where no cell of it has been run); and PLANNED: of its refiner, the role, whose
-    control it is, the kind, the kinds of `controls` that a gain of it has to survive, whether it trains on validation data, and the `share` and `noise` of
-    the validation split that it sees and the `base` that sees it as it is; the kinds of the rest.
+    control it is, the kind, the kinds of the `controls` that a gain of it has to survive, whether
+    it trains on validation data, and the `share` and `noise` of the validation split that it sees
+    and the `base` that sees it as it is; the kinds of the rest.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.

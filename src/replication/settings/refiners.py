@@ -114,7 +114,7 @@ class Imitation(Steered):
     """The control of a refiner, `of`, without its information.
 
     permuted: what it measures, shuffled over batch and classes. smoothing: labels of the same mean
-    entropy. confidence: its weights, from what the network itself believes, without validation data.
+    entropy. confidence: its weights, from the network's own belief, without validation data.
     """
 
     kind: Literal["permuted", "smoothing", "confidence"]
@@ -126,7 +126,7 @@ IMITATIONS = get_args(Imitation.model_fields["kind"].annotation)
 
 
 class Oracle(Refiner):
-    """Weights of 0 for samples whose upstream label is not the class of what they were made from."""
+    """No weight for samples whose upstream label is not the class of what they were made from."""
 
     kind: Literal["oracle"]
     role: Literal["control"] = "control"

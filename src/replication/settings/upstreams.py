@@ -33,11 +33,18 @@ class RandAugment(Upstream):
     magnitude: Annotated[int, Field(ge=0, le=30)] = 9
 
 
-class Mislabelled(RandAugment):
-    """RandAugment with a share of wrong labels: a positive control."""
+class Planted(Upstream):
+    """A positive control. share: of labels that are wrong; wrong: any other class alike, or the
+    next one."""
+
+    share: Share
+    wrong: Literal["any", "next"] = "any"
+
+
+class Mislabelled(Planted, RandAugment):
+    """RandAugment with wrong labels."""
 
     kind: Literal["mislabelled"]
-    share: Share
 
 
 class TrivialAugment(Upstream):
@@ -90,6 +97,14 @@ class TabularCutMix(Upstream):
     labels: Literal["hard", "mixed"]
 
 
+class TabularMislabelled(Planted):
+    """Rows as they are with wrong labels."""
+
+    takes: ClassVar[str] = "tabular"
+    drawn: ClassVar[bool] = True
+    kind: Literal["tabular-mislabelled"]
+
+
 AnyUpstream = Annotated[
     Identity
     | RandAugment
@@ -99,6 +114,7 @@ AnyUpstream = Annotated[
     | Crop
     | PaddedCrop
     | LPA3
-    | TabularCutMix,
+    | TabularCutMix
+    | TabularMislabelled,
     Field(discriminator="kind"),
 ]

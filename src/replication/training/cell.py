@@ -153,4 +153,4 @@ def code(takes: str) -> str:
     """A hash of the code that a cell's figures depend on: what its stage in dvc.yaml depends on."""
     parts = "training", "refiners", f"models/{takes}", f"upstream/{takes}", f"data/{takes}"
     files = (path for part in parts for path in (CODE / part).rglob("*.py"))
-    return hash_of([CODE.parent / "saflex.py", *files])
+    return hash_of([CODE.parent / "saflex.py", CODE / "upstream" / "planted.py", *files])

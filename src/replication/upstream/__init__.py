@@ -23,6 +23,7 @@ UPSTREAMS = {
     "lp-a3": "images.adversarial.LPA3",
     "mislabelled": "images.mislabelled.Mislabelled",
     "tabular-cutmix": "tabular.cutmix.TabularCutMix",
+    "tabular-mislabelled": "tabular.mislabelled.Mislabelled",
 }
 
 

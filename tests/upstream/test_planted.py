@@ -1,3 +1,5 @@
+"""Planted wrong labels: as many as asked for, of the classes asked for, in samples as they were."""
+
 import pytest
 import torch
 from scipy.stats import binomtest, chisquare
@@ -8,8 +10,8 @@ from replication.upstream import build
 K = 5
 
 
-def mislabelled(share):
-    return build(upstreams.Mislabelled(kind="mislabelled", share=share), K)
+def mislabelled(share, **changes):
+    return build(upstreams.Mislabelled(kind="mislabelled", share=share, **changes), K)
 
 
 def batch(count):
@@ -42,3 +44,19 @@ def test_images_are_randaugments_and_do_not_tell_of_the_label():
     assert not torch.equal(images[0.0], inputs)
     assert torch.equal(soft[0.0].argmax(1), labels)
     assert not (soft[1.0].argmax(1) == labels).any()
+
+
+def test_skewed_labels_are_the_next_class():
+    inputs, labels = batch(4000)
+    _, soft = mislabelled(0.4, wrong="next")(inputs, labels, torch.Generator().manual_seed(0))
+    shift = (soft.argmax(1) - labels) % K
+    assert set(shift.tolist()) == {0, 1}
+    assert binomtest(int(shift.sum()), 4000, 0.4).pvalue > 1e-3
+
+
+def test_rows_of_tables_stay_as_they_are():
+    rows, labels = torch.randn(4000, 3), torch.randint(2, (4000,))
+    settings = upstreams.TabularMislabelled(kind="tabular-mislabelled", share=0.3)
+    found, soft = build(settings, 2)(rows, labels, torch.Generator().manual_seed(0))
+    assert torch.equal(found, rows)
+    assert binomtest(int((soft.argmax(1) != labels).sum()), 4000, 0.3).pvalue > 1e-3

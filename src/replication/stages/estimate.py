@@ -1,9 +1,9 @@
 """`python -m replication.stages.estimate`: how long the active profile takes on this machine.
 
 Prints the plan, times a few real training steps of every kind that the grid has, and adds up; with
---unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood in for by
-random images of their shape and number. Not counted: downloads, stored views, evaluation, trees,
-the toy and the report.
+--unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood
+in for by random images of their shape and number. Not counted: downloads, stored views, evaluation,
+trees, the toy and the report.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import medmnist
 import numpy as np
 import pytest
 from PIL import Image
 
-from replication import data
+from replication import data, settings
 from replication.data.images.build import build, main
 from replication.data.images.collection import Table
 from replication.data.images.medmnist import PARTS
@@ -22,6 +24,7 @@ from replication.data.images.shares import draw, quotas
 from replication.data.sources import DataError
 from replication.settings.datasets import MedMNIST
 
+ROOT = Path(__file__).parents[3]
 OWN = MedMNIST(kind="medmnist", own=True)
 
 
@@ -349,16 +352,25 @@ def test_other_tables_that_do_not_fit():
     refused(r"000 are two pictures: a/000\.png, b/000\.png", [folder(files)], "skin", HAM)
 
 
+def test_a_whole_path_is_no_tail_of_another():
+    files = classes((("a", 4), ("deep/a", 4)), top="")
+    lines = [f"{path},{'deep' if 'deep' in path else 'flat'}" for path in files]
+    Path("labels.csv").write_text("\n".join(["file,y", *lines]))
+    found = arrays(build([folder(files)], "pets", Table(Path("labels.csv"), "file", "y")))
+    assert len(set(rows(found))) == 8
+
+
 def test_groups_that_cannot_be_kept_are_refused():
     files = classes((("train/a", 4), ("test/a", 2)), top="")
     lines = "".join(f"{path},{i % 2},{i % 3}\n" for i, path in enumerate(files))
     Path("metadata.csv").write_text("image_id,dx,lesion_id\n" + lines)
-    refused("group . is in (train|val) and in test", [folder(files)], "skin", HAM, sizes=(3, 1, 2))
+    given = folder(files, "given")
+    refused("group . is in (train|val) and in test", [given], "skin", HAM, sizes=(3, 1, 2))
     files = classes((("a", 4), ("b", 4)), top="")
     lines = "".join(f"{path},{path[0]},{path[0]}\n" for path in files)
     Path("metadata.csv").write_text("image_id,dx,lesion_id\n" + lines)
-    refused(r"whole groups do not make \[6, 1, 1\]; nearest", [folder(files)], "skin", HAM,
-            sizes=(6, 1, 1))  # fmt: skip
+    message = r"whole groups do not make \[6, 1, 1\]; nearest"
+    refused(message, [folder(files)], "skin", HAM, sizes=(6, 1, 1))
 
 
 # ---- CIFAR-10 ------------------------------------------------------------------------------------
@@ -629,6 +641,29 @@ def test_the_command_needs_no_torch_and_ends_without_a_traceback():
     assert done.stderr.startswith("'a b' is no name")
     code = "import sys, replication.data.images.build; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_command_of_the_documents_is_taken_and_its_set_is_declared(monkeypatch):
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"^python -m (replication\.data\.images\.build .*)$", text, re.M)
+    built = []
+    monkeypatch.setattr("replication.data.images.build.build", lambda *given: built.append(given))
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", command.split("#")[0].split())
+        if "--help" not in command:
+            main()
+    monkeypatch.chdir(ROOT)
+    declared = settings.load("quick").datasets
+    rebuilt = {name for name in declared if name.endswith("-rebuilt")}
+    assert {given[1] for given in built} == rebuilt | {"NAME"}
+    assert {declared[name] for name in rebuilt} == {OWN}
+    info = medmnist.INFO
+    for name, official in (
+        ("ham10000-rebuilt", "dermamnist"),
+        ("pbc-blood-rebuilt", "bloodmnist"),
+    ):
+        (sizes,) = (given[5] for given in built if given[1] == name)
+        assert sizes == [info[official]["n_samples"][part] for part in PARTS]
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def _listed(pictures: list[str], table: Table) -> list[Item]:
             raise DataError(
                 f"{table.path}: row {empty[0] + 1} has nothing in {column!r}. Complete or remove it"
             )
-    known: dict[str, set[str]] = {}
+    whole, known = set(pictures), {}
     for path in pictures:
         parts = PurePosixPath(path).parts
         for i in range(len(parts)):
@@ -166,7 +166,7 @@ def _listed(pictures: list[str], table: Table) -> list[Item]:
                 known.setdefault(key, set()).add(path)
     items: dict[str, Item] = {}
     for row, image in enumerate(frame[table.image], 1):
-        found = sorted(known.get(image, ()))
+        found = [image] if image in whole else sorted(known.get(image, ()))
         if len(found) != 1:
             fault = f"are two pictures: {found[0]}, {found[1]}" if found else "is no picture there"
             remedy = "Name one with its folder" if found else "Name every source, or remove it"

@@ -55,4 +55,5 @@ def test_no_row_is_left_with_few_beside_it(rows):
     model = nn.Linear(3, 2)
     probabilities = predict(model, inputs, prepare)
     assert np.allclose(probabilities, model(inputs).softmax(1).detach().numpy(), atol=1e-6)
-    assert max(sizes) <= BATCH and max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= BATCH
+    assert max(sizes) - min(sizes) <= 1

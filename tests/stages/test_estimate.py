@@ -76,6 +76,15 @@ def test_a_table_that_is_not_there_is_named(quick, tmp_path, monkeypatch, capfd)
     assert "breast_cancer" in capfd.readouterr().out
 
 
+def test_images_of_ones_own_that_are_not_there_are_named(quick, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(cell, "SETS", tmp_path)
+    every = changed(
+        changed(quick, "images", datasets=["cifar10-15k-rebuilt"]), "tabular", datasets=[]
+    )
+    assert costs(settings.methods(every), CPU) == []
+    assert "cifar10-15k-rebuilt" in capfd.readouterr().out
+
+
 def printed_by(monkeypatch, capsys, every, *arguments):
     monkeypatch.setattr(settings, "load", lambda: every)
     monkeypatch.setattr(Clock, "_measure", lambda *_: 3.6)

@@ -1,9 +1,9 @@
 """`python -m replication.stages.estimate`: how long the active profile takes on this machine.
 
 Prints the plan, times a few real training steps of every kind that the grid has, and adds up; with
---unmeasured only if `minutes` is null. Image sets whose file is not there yet are stood in for by
-random images of their shape and number. Not counted: downloads, stored views, evaluation, trees,
-the toy and the report.
+--unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood
+in for by random images of their shape and number. Not counted: downloads, stored views, evaluation,
+trees, the toy and the report.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def few_samples(name: str, recipe: Recipe, steps: int):
     try:
         whole = data.load(name, source, SETS, 0)
     except FileNotFoundError:
-        if source.kind != "medmnist":
+        if source.kind != "medmnist" or source.own:
             raise
         from medmnist import INFO
 

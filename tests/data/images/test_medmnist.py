@@ -13,6 +13,7 @@ from replication.data.images.medmnist import load
 from replication.settings.datasets import MedMNIST
 
 SOURCE = MedMNIST(kind="medmnist")
+OWN = MedMNIST(kind="medmnist", own=True)
 
 
 def medmnist(name, folder):
@@ -91,6 +92,31 @@ def test_a_wrong_file_is_refused_by_name(tmp_path, changes, message):
         medmnist("set", tmp_path)
     assert "set.npz" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("side", [8, 28, 32, 61])
+def test_a_file_of_ones_own_has_any_side_from_8(tmp_path, side):
+    arrays = stand_in(tmp_path, channels=3, side=side)
+    inputs = load("set", OWN, tmp_path).train.inputs
+    assert (inputs == arrays["train_images"].transpose(0, 3, 1, 2)).all()
+    if side != 28:  # unpacked already, and refused all the same
+        with pytest.raises(ValueError, match="28 x 28"):
+            medmnist("set", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((5, 7, 7), r"val_images has shape \(5, 7, 7\).*at least 8 x 8.*images\.build"),
+        ((5, 16, 17), r"val_images has shape \(5, 16, 17\).*square"),
+        ((5, 16), r"val_images has shape \(5, 16\).*square"),
+        ((5, 32, 32), "val_images have a side of 32 pixels and train_images of 16"),
+    ],
+)
+def test_images_of_ones_own_are_square_and_of_one_size(tmp_path, shape, message):
+    stand_in(tmp_path, side=16, val_images=np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match=message):
+        load("set", OWN, tmp_path)
 
 
 def test_damage_anywhere_is_one_line_with_the_remedy(tmp_path):

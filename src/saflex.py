@@ -340,9 +340,9 @@ class SAFLEX:
     Eq. (9) as printed. reduction: of the loss of `val`; Eq. (5) is written with "sum", which makes
     Pi larger by its size. centre: subtract from Pi_z its mean over the batch, the common mode of
     the gradient. normalise: divide Pi_ik by |e_k - p_i| (at least 1e-3), the size of the logits'
-    gradient for label k. unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean
-    over two halves of the validation batch, by the correlation (at least 0) over i of their scores
-    Pi_i . y_aug_i. In a process group batches are those of all ranks.
+    gradient for label k. unit_scale: divide Pi by its root mean square over the batch. shrink:
+    multiply Pi, the mean over two halves of the validation batch, by the correlation (at least 0)
+    over i of their scores Pi_i . y_aug_i. In a process group batches are those of all ranks.
     """
 
     model: nn.Module

@@ -63,12 +63,42 @@ def test_text_that_is_nearly_numbers_is_refused_unless_it_is_declared(case, tmp_
     assert list(read(path, Table("y", separator=separator, dropped=("x",)))[1]) == ["z"]
 
 
+UNITS = {
+    "letters": [f"{i}kg" for i in range(ROWS)],
+    "a blank": [f"-{i}.5 km/h" for i in range(ROWS)],
+    "Greek": [f"{i} µm" for i in range(ROWS)],
+    "words for missing": [f"{i}kg" if i % 3 else "NA" for i in range(ROWS)],
+    "another word": [f"{i}kg" if i else "unknown" for i in range(ROWS)],
+    "two sizes": cycled("16GB", "32GB"),
+}
+DATES = {
+    "ISO": [f"2021-03-{i % 28 + 1:02}" for i in range(ROWS)],
+    "with a time": [f"2021-03-{i % 28 + 1:02}T10:{i:02}:00Z" for i in range(ROWS)],
+    "days first": [f"{i % 28 + 1}.3.2021" for i in range(ROWS)],
+    "months first": [f"3/{i % 28 + 1}/21" for i in range(ROWS)],
+    "one unknown": [f"2021/3/{i % 28 + 1}" if i else "never" for i in range(ROWS)],
+}
+
+
+@pytest.mark.parametrize("case", [*UNITS, *DATES])
+def test_numbers_with_a_unit_and_dates_are_refused_unless_they_are_declared(case, tmp_path):
+    path = table(tmp_path / "t.csv", (UNITS | DATES)[case])
+    what = "numbers with a unit" if case in UNITS else "dates"
+    with pytest.raises(ValueError, match=rf"column 'x' holds {what}, such as .*declare"):
+        read(path, Table("y"))
+    assert list(read(path, Table("y", categorical=("x",)))[0]) == ["x"]
+
+
 @pytest.mark.parametrize(
     "values",
     [
         ("A1", "B2", "C3"),
+        ("2kg", "3g", "4t"),
+        ("2kg", "3kg", "apples", "pears"),
+        ("2021-03-04", "soon", "late"),
+        ("1.2.3", "1.2.13"),
+        ("5kg", ""),
         ("1st", "2nd", "3rd"),
-        ("2020-01-05", "2021-03-04"),
         ("10-19", "20-29", "30+"),
         ("v1.2", "v1.3"),
         ("10:30", "11:45"),
@@ -80,7 +110,7 @@ def test_text_that_is_nearly_numbers_is_refused_unless_it_is_declared(case, tmp_
 )
 def test_names_with_digits_or_signs_are_categories(values, tmp_path):
     categories, _, _ = read(table(tmp_path / "t.csv", cycled(*values)), Table("y"))
-    assert set(categories["x"]) == set(values)
+    assert set(categories["x"].dropna()) == {value for value in values if value}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from replication.data import limits
 from replication.data.sources import DataError, Source, local, published
 from replication.files import checksums, md5, replacing
 from replication.settings.datasets import AnyDataSource
@@ -89,12 +90,13 @@ def _mirrored(source: Source) -> list[str]:
 
 def _chunks(address: str, source: Source) -> Iterator[bytes]:
     """The bytes at an address or a path; _Refused for whatever goes wrong in reading them."""
+    limit = limits.of_download(source)
     try:
         with closing(_opened(address)) as answer:
             total = int(getattr(answer, "headers", {}).get("Content-Length") or 0)
             came = 0
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=source.file) as bar:
-                while max(came, total) <= source.limit and (chunk := answer.read(1 << 20)):
+                while max(came, total) <= limit and (chunk := answer.read(1 << 20)):
                     yield chunk
                     came += len(chunk)
                     bar.update(len(chunk))
@@ -102,8 +104,8 @@ def _chunks(address: str, source: Source) -> Iterator[bytes]:
         raise _Refused("no such file") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _Refused(getattr(error, "reason", None) or error) from error
-    if max(came, total) > source.limit:
-        raise _Refused(f"more than {source.limit:,} bytes, which is too much for this file")
+    if max(came, total) > limit:
+        raise _Refused(f"more than {limit:,} bytes ({limits.LIMIT}), which is too much for it")
     if came < total:
         raise _Refused(f"{came:,} of {total:,} bytes came; try again")
 

@@ -1,7 +1,10 @@
 """Files that are nearly tables: read as they are meant, or refused with column and remedy."""
 
+import bz2
 import gzip
 import io
+import lzma
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
+from replication.data import limits
 from replication.data.tabular.definitions import Table
 from replication.data.tabular.reading import read
 from replication.data.tabular.splitting import split
@@ -358,3 +362,38 @@ def test_a_separator_in_quotes_and_a_number_in_quotes(tmp_path):
     categories, numbers, _ = read(path, Table("y"))
     assert categories["x"].tolist() == cycled("a, b", "c")
     assert numbers["n"].tolist() == NUMBERS
+
+
+def swollen(path):
+    """A file of a few kilobytes that unpacks to more than 2 MiB."""
+    text = b"x,y\n" + b"1,0\n2,1\n" * 2**18
+    match path.suffix:
+        case ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("t.csv", text)
+        case ".mat":
+            x = np.zeros((2**18, 1))
+            savemat(path, {"X": x, "y": x}, do_compression=True)
+        case suffix:
+            path.write_bytes({".gz": gzip, ".bz2": bz2, ".xz": lzma}[suffix].compress(text))
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.bz2", "t.csv.xz", "t.zip", "t.mat"])
+def test_a_small_file_that_unpacks_to_very_much_is_not_unpacked(name, tmp_path, monkeypatch):
+    path = swollen(tmp_path / name)
+    assert path.stat().st_size < 2**14
+    monkeypatch.setattr(limits, "SMALL", 2**21)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"unpacks to more than 2,097,152 bytes.*_LIMIT") as caught:
+        read(path, Table("y"))
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+    monkeypatch.setenv("SAFLEX_DATA_LIMIT", "1000")
+    with pytest.raises(ValueError, match="more than 1,000 bytes"):
+        read(path, Table("y"))
+    monkeypatch.setenv("SAFLEX_DATA_LIMIT", "1e3")
+    with pytest.raises(SystemExit, match=r"SAFLEX_DATA_LIMIT: a number of bytes >= 1 .* '1e3'"):
+        read(path, Table("y"))

@@ -16,6 +16,8 @@ endif
 .DEFAULT_GOAL := repro
 
 repro: total .venv/installed
+	@test -e .git || grep -qs no_scm .dvc/config.local || { echo "DVC asks for a git repository, and there is none: git init, or dvc config --local core.no_scm true"; exit 2; }
+	@mkdir -p data/own
 	@python -m replication.stages.estimate --unmeasured
 	dvc repro
 

@@ -51,6 +51,8 @@ def by_hand(pi, labels, noise, *, beta, temperature, gumbel, weight_rule, slope,
         )
         rows.append(y)
     total = sum(weights)
+    if 0 < total < 1e-28:  # below `saflex.TINY`, or of float32
+        return None
     return np.array(weights) / (total or 1.0), np.stack(rows)
 
 
@@ -155,14 +157,14 @@ NORMS = nn.Identity, nn.LayerNorm, lambda n: nn.BatchNorm1d(n, track_running_sta
 
 
 class Net(nn.Module):
-    """A few linear layers with activations and norms, one weight used twice."""
+    """A few linear layers with activations, norms and dropout, one weight used twice."""
 
-    def __init__(self, features, hidden, classes, depth, activation, norm, shared, bias):
+    def __init__(self, features, hidden, classes, depth, activation, norm, shared, drop, bias):
         super().__init__()
         self.first = nn.Linear(features, hidden, bias)
         self.body = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(depth))
         self.norm, self.act, self.shared = NORMS[norm](hidden), ACTIVATIONS[activation](), shared
-        self.head = nn.Linear(hidden, classes, bias)
+        self.drop, self.head = nn.Dropout(drop), nn.Linear(hidden, classes, bias)
 
     def forward(self, x):
         x = self.act(self.norm(self.first(x)))
@@ -170,7 +172,10 @@ class Net(nn.Module):
             x = self.act(layer(x))
             if self.shared:
                 x = x + layer(x)
-        return self.head(x)
+        return self.head(self.drop(x))
+
+
+drops = st.sampled_from([0.0, 0.0, 0.5])
 
 
 @st.composite
@@ -178,7 +183,7 @@ def tasks(draw, least=1):
     """A float64 network, an augmented and a validation batch, and a numpy generator."""
     seed, batch, classes = draw(seeds), draw(st.integers(2, 6)), draw(st.integers(least, 5))
     features, hidden, depth = draw(sizes), draw(sizes), draw(st.integers(0, 2))
-    kind = draw(st.integers(0, 4)), draw(st.integers(0, 2)), draw(st.booleans())
+    kind = (*map(draw, (st.integers(0, 4), st.integers(0, 2), st.booleans())), draw(drops))
     torch.manual_seed(seed)
     model = Net(features, hidden, classes, depth, *kind, draw(st.booleans())).double()
     random = np.random.default_rng(seed)
@@ -201,8 +206,14 @@ def jacobian(model, x, direction, space="logits"):
     def outputs(part):
         return SPACE[space](functional_call(model, theta | part, (x,)))
 
-    whole = jacrev(outputs)({n: theta[n] for n in direction})
+    whole = alike(jacrev(outputs), {n: theta[n] for n in direction})
     return -sum((whole[n] * d).flatten(2).sum(2) for n, d in direction.items())
+
+
+def alike(function, *arguments):
+    """A call that leaves torch's random state, so that dropout has the same mask in each."""
+    with torch.random.fork_rng(devices=[]):
+        return function(*arguments)
 
 
 def direction_of(model, random, chosen):
@@ -311,10 +322,10 @@ def own_step(model, optimizer, g):
 def reference(model, optimizer, x, y_aug, val, o):
     """Pi and reliability of `saflex.SAFLEX` with options o, by Jacobians."""
     names = [n for n, _ in model.named_parameters() if o["scope"] == "all" or n.startswith("head.")]
-    z, parts = model(x).detach(), []
+    z, parts = alike(model, x).detach(), []
     p = z.softmax(1)
     for part in zip(*(t.tensor_split(1 + o["shrink"]) for t in val), strict=True):
-        loss = F.cross_entropy(model(part[0]), part[1])
+        loss = F.cross_entropy(alike(model, part[0]), part[1])
         held = dict(model.named_parameters())
         g = dict(zip(names, torch.autograd.grad(loss, [held[n] for n in names]), strict=True))
         pi = o["sign"] * jacobian(model, x, own_step(model, optimizer, g) if optimizer else g)
@@ -364,9 +375,9 @@ def test_the_refiner_is_its_parts(task, options, kind, data):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y_aug).backward()
         optimizer.step()
+    logits = model(x) if not model.drop.p and data.draw(st.booleans()) else None
     pi, reliability = reference(model, optimizer, x, y_aug, val, options)
     refine = saflex.SAFLEX(model, optimizer=optimizer, **options)
-    logits = model(x) if data.draw(st.booleans()) else None
     with Untouched(model):
         refined = refine(x, y_aug, val=val, logits=logits)
     exact = "jvp" if options["scope"] == "head" else options["how"]

@@ -104,7 +104,7 @@ real = st.floats(-1e9, 1e9).map(repr) | st.decimals(-999, 999, places=2).map(str
 odd = st.sampled_from(["+1", "007", ".5", "5.", "1e3", "-2E-2", "+.5e+1", "0"])
 COLUMNS = {"words": words | plain, "codes": plain, "whole": whole, "real": real, "odd": odd | whole}
 MISSING = {"words": ["", "?"], "codes": ["", " ? "]}
-CLASSES = ("0", "1"), ("yes", "no"), ("2", "10"), ("b", "a", "é"), ("1.5", "-3")
+CLASSES = ("0", "1"), ("yes", "no"), ("2", "10"), ("b", "a", "é"), ("1.5", "-3"), ("'b'", "a", "b")
 names_of = st.text("abcÄ xyz_0'é", min_size=1, max_size=5).map(str.strip).filter(bool)
 
 

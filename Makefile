@@ -2,6 +2,7 @@
 # make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
 # make profile NAME=small    make another profile the active one
 # make test | lint | lab     the tests, the linter, the notebooks
+# make fuzz EXAMPLES=5000    as many random inputs for each test of tests/fuzz, and kills; 25 minutes
 PYTHON ?= python3
 BIN := .venv/bin
 LOCK := requirements$(if $(CPU),-cpu).lock
@@ -12,10 +13,12 @@ PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: repro total profile test lab lint
+.PHONY: repro total profile test fuzz lab lint
 .DEFAULT_GOAL := repro
 
 repro: total .venv/installed
+	@test -e .git || grep -qs no_scm .dvc/config.local || { echo "DVC asks for a git repository, and there is none: git init, or dvc config --local core.no_scm true"; exit 2; }
+	@mkdir -p data/own
 	@python -m replication.stages.estimate --unmeasured
 	dvc repro
 
@@ -38,6 +41,10 @@ profile: .venv/installed
 test: .venv/installed
 	@echo "tests: 4 to 8 minutes on two cores"
 	OMP_NUM_THREADS=1 pytest -n 2
+
+fuzz: EXAMPLES ?= 5000
+fuzz: .venv/installed
+	SAFLEX_FUZZ=$(EXAMPLES) OMP_NUM_THREADS=1 pytest -n 2 tests/fuzz
 
 lab: .venv/installed
 	jupyter lab notebooks

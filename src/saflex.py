@@ -278,7 +278,7 @@ def solve(
         "positive": score.clamp_min(0),
         "all": torch.ones_like(score),
     }[weight_rule].to(pi)
-    return weights / _over_ranks(weights.sum()).clamp_min(TINY), y
+    return _normalised(weights), y
 
 
 def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
@@ -497,8 +497,7 @@ class Posterior:
         likelihood = _over_ranks((right + wrong).clamp_min(TINY).log().sum(1))
         best = likelihood.argmax()
         q = right[best] / (right[best] + wrong[best]).clamp_min(TINY)
-        weights = q / _over_ranks(q.sum()).clamp_min(TINY)
-        return Believed(weights, y, log_p, log_p.new_ones(()), e[best, 0])
+        return Believed(_normalised(q), y, log_p, log_p.new_ones(()), e[best, 0])
 
 
 def scope_names(model: nn.Module, scope) -> list[str]:
@@ -626,6 +625,11 @@ def _over_ranks(x: Tensor, mean: bool = False) -> Tensor:
         return x
     dist.all_reduce(x := x.clone())
     return x / dist.get_world_size() if mean else x
+
+
+def _normalised(weights: Tensor) -> Tensor:
+    total = _over_ranks(weights.sum())
+    return weights / torch.where(total > 0, total, 1)
 
 
 def _batch_mean(x: Tensor) -> Tensor:

@@ -183,6 +183,23 @@ def test_make_profile_turns_the_switch(make):
     assert not (make.folder / "X").exists()
 
 
+@pytest.mark.parametrize("place", [".git", ".dvc/config.local", None])
+def test_make_repro_says_what_it_lacks_and_makes_the_folder_of_your_own(make, place):
+    programs = make.folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "dvc"):
+        (programs / name).write_text(f'#!/bin/sh\necho "{name} $*"\n')
+        (programs / name).chmod(0o755)
+    (make.folder / ".venv/installed").touch()
+    if place:
+        (make.folder / place).parent.mkdir(exist_ok=True)
+        (make.folder / place).write_text("[core]\n    no_scm = true\n")
+        assert "dvc repro\n" in make("repro")
+        assert (make.folder / "data/own").is_dir()
+    else:
+        assert "git init, or dvc config --local core.no_scm true" in make("repro", check=False)
+
+
 # ---- git -----------------------------------------------------------------------------------------
 def ignored(path):
     command = ["git", "check-ignore", "-q", "--no-index", path]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import matplotlib.pyplot as plt
 import pytest
@@ -187,3 +188,13 @@ def test_figures_are_drawn_from_the_results_alone(results):
     assert any(list(line.get_ydata()) == pytest.approx(gains) for line in below.lines)
     assert len(toy_figures.figure_2b(results, LEGEND).axes) == 2
     assert plt.get_fignums() == before
+
+
+def test_a_toy_that_diverges_ends_with_file_and_remedy(monkeypatch):
+    def diverged(*_):
+        raise ValueError("pi: finite (B, K) with B, K >= 1 expected, got nan")
+
+    monkeypatch.setattr(stage, "compute", diverged)
+    monkeypatch.setattr(sys, "argv", ["toy", "quick"])
+    with pytest.raises(SystemExit, match=r"profiles/quick\.yaml: toy: pi: .*learning_rate"):
+        stage.main()

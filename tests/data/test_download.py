@@ -50,7 +50,7 @@ def test_from_the_publisher(tmp_path, served, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == ["set.npz"]
 
 
-def test_a_download_that_ends_early_is_refused_without_a_checksum_too(tmp_path, monkeypatch):
+def test_a_download_that_ends_early_says_so(tmp_path, monkeypatch):
     class Short(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
@@ -66,7 +66,7 @@ def test_a_download_that_ends_early_is_refused_without_a_checksum_too(tmp_path, 
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/set.npz"
         with pytest.raises(DataError, match="13 of 1,000,000 bytes"):
-            fetch(Source("set.npz", address, None, "CC BY 4.0", "medmnist"), tmp_path / "raw")
+            fetch(one(address), tmp_path / "raw")
         server.shutdown()
     assert not list((tmp_path / "raw").iterdir())
 
@@ -103,12 +103,12 @@ def test_a_wrong_mirror_file_is_named_and_the_publisher_asked(tmp_path, served, 
     assert list((tmp_path / "other").iterdir()) == []
 
 
-def test_a_web_page_and_a_folder_are_no_data_without_a_checksum_too(tmp_path, monkeypatch):
+def test_a_web_page_and_a_folder_are_no_data(tmp_path, monkeypatch):
     (tmp_path / "mirror" / "set.npz").mkdir(parents=True)
     page = tmp_path / "page"
     page.write_text("\n<!DOCTYPE html>back soon")
     monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
-    source = Source("set.npz", page.as_uri(), None, "CC BY 4.0", "medmnist")
+    source = one(page.as_uri())
     with pytest.raises(DataError, match="a web page came in place of the data"):
         fetch(source, tmp_path / "raw")
     assert not list((tmp_path / "raw").iterdir())
@@ -193,33 +193,27 @@ def test_a_body_beyond_the_limit_is_refused_while_it_comes(tmp_path, monkeypatch
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/set.npz"
-        source = Source("set.npz", address, None, "CC BY 4.0", limit=3 * 2**20)
+        source = Source("set.npz", address, MD5, "CC BY 4.0", limit=3 * 2**20)
         with pytest.raises(DataError, match="more than 3,145,728 bytes"):
             fetch(source, tmp_path / "raw")
+        monkeypatch.setenv("SAFLEX_DATA_LIMIT", "2097152")
+        with pytest.raises(DataError, match=r"more than 2,097,152 bytes \(SAFLEX_DATA_LIMIT\)"):
+            fetch(source, tmp_path / "raw")
         server.shutdown()
-    assert len(sent) < 50
+    assert len(sent) < 60
     assert not list((tmp_path / "raw").iterdir())
 
 
-def test_without_a_checksum_garbage_is_refused_and_the_rest_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(MIRROR, str(tmp_path))
-    for name, content, message in [
-        ("a.arff", b"", "empty"),
-        ("a.arff", b"\xef\xbb\xbf\n<html>", "web page"),
-        ("a.arff", b'{"error": "not found"}', "web page"),
-        ("a.zip", b"PK\x03\x04 cut short", "zip"),
-    ]:
-        (tmp_path / name).write_bytes(content)
-        source = Source(name, "http://127.0.0.1:9/" + name, None, "terms")
-        with pytest.raises(DataError, match=rf"{message}[^$]*no checksum of it is known"):
-            fetch(source, tmp_path / "raw")
-        (tmp_path / "placed").mkdir(exist_ok=True)
-        (tmp_path / "placed" / name).write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            fetch(source, tmp_path / "placed")
-    (tmp_path / "a.arff").write_bytes(b"@relation r")
-    fetch(Source("a.arff", "http://127.0.0.1:9/", None, "terms"), tmp_path / "raw")
-    assert "no checksum of this file is known" in capsys.readouterr().out
+@pytest.mark.parametrize("place", ["mirror", "sets/unknown"])
+def test_a_source_without_a_checksum_is_taken_from_nowhere(tmp_path, monkeypatch, place):
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "a.arff").write_bytes(b"@relation r")
+    monkeypatch.setenv(MIRROR, str(tmp_path / "mirror"))
+    source = Source("a.arff", "http://127.0.0.1:9/a.arff", None, "terms")
+    with pytest.raises(DataError) as caught:
+        fetch(source, tmp_path / "sets/unknown")
+    for part in ("no checksum", source.address, "data/own/unknown/", "datasets.unknown"):
+        assert part in str(caught.value)
 
 
 @pytest.fixture
@@ -252,6 +246,17 @@ def test_own_files_are_copied_and_follow_their_changes(own, tmp_path):
     obtain("mine", MINE, folder)
     assert (folder / "mine.csv").read_text() == "a,y\n1,1\n"
     assert origin("mine", MINE) == checksums(folder) != first
+
+
+def test_a_table_without_a_known_checksum_can_be_ones_own(own, tmp_path):
+    place = own.parent / "volkert"
+    place.mkdir()
+    (place / "volkert.arff").write_text("@relation r")
+    folder, source = tmp_path / "data/sets/volkert", Table(kind="table", own=True)
+    with pytest.raises(DataError, match="no checksum of it is known"):
+        obtain("volkert", Table(kind="table"), folder)
+    obtain("volkert", source, folder)
+    assert origin("volkert", source) == checksums(folder) == checksums(place)
 
 
 def test_own_files_that_are_not_there_are_asked_for(own):

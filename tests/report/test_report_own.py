@@ -89,6 +89,18 @@ def test_the_toy_shows_it_in_the_same_colour(mine):
     assert colours.count(legend.look("mine").colour) == 2
 
 
+@pytest.mark.parametrize("sigmas", [(0.5,), (0.1, 0.5), (0.0,)])
+def test_a_toy_without_a_sweep_or_a_clean_end_is_drawn(mine, sigmas):
+    records = [
+        {"sigma": sigma, "refiner": name, "accuracy": [0.5, 0.6]}
+        for name in ("none", "mine", "oracle")
+        for sigma in sigmas
+    ]
+    above, _ = figure_2a({"records": records}, Legend.of(mine)).axes
+    assert above.get_xlim()[0] <= sigmas[0] < above.get_xlim()[1]
+    assert ("no augmentation" in {t.get_text() for t in above.texts}) == (sigmas[0] == 0)
+
+
 def test_a_control_is_judged_by_its_field_and_not_by_its_name():
     """Named after one reading and `of` another."""
     entries = {

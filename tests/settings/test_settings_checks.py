@@ -162,6 +162,10 @@ def test_crops_that_do_not_fit(copy, changed, message):
         (lambda p: p["images"].update(batches=[]), "images: batches: is empty"),
         (lambda p: p["images"].pop("crops"), "images.crops: Field required"),
         (lambda p: p["toy"].update(steps=3), "toy: picture.steps: 20 is beyond steps, 3"),
+        (lambda p: p["toy"].update(refiners=["paper"]), "toy.refiners: 'none' is expected"),
+        (lambda p: p["toy"].update(sigmas=[0.5, 0.1]), r"toy: sigmas: an ascending .*\[0.5, 0.1"),
+        (lambda p: p["toy"]["picture"].update(steps=[]), "toy.picture.steps: .*at least 1"),
+        (lambda p: p["toy"]["picture"].update(refiners=[]), "toy.picture.refiners: .*at least 1"),
         (lambda p: p.pop("toy"), "tables.figure2: this profile has no toy"),
         (lambda p: p["tables"].update(figure2=[]), "toy: is there, but tables.figure2 does not"),
         (lambda p: p["toy"].update(refiners=["soft-augmentation"]), "toy.refiners: 'soft-augm"),
@@ -180,6 +184,11 @@ def test_crops_that_do_not_fit(copy, changed, message):
 )
 def test_parts_of_a_profile_that_do_not_fit(copy, change, message):
     refused(copy, QUICK, change, message)
+
+
+def test_the_toys_name_for_the_truth_is_taken(copy):
+    copy.change(PARAMS, lambda p: p["refiners"].update(oracle=p["refiners"]["paper"]))
+    refused(copy, QUICK, lambda p: p["toy"]["refiners"].append("oracle"), "toy.refiners: 'oracle'")
 
 
 def test_a_profile_of_nothing(copy):

@@ -133,6 +133,14 @@ def test_a_file_that_holds_no_settings_is_named(copy, content, part):
     assert QUICK in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252"])
+@pytest.mark.parametrize("name", [PARAMS, QUICK, "dvc.yaml"])
+def test_another_encoding_is_named_with_the_remedy(copy, name, encoding):
+    (copy.folder / name).write_bytes(f"# für {copy.text(name)}".encode(encoding))
+    with pytest.raises(SettingsError, match=rf"^{name}: is not UTF-8 .*save it as UTF-8"):
+        load()
+
+
 def test_files_of_windows_are_read(copy):
     expected = load()
     for name in (QUICK, PARAMS, "dvc.yaml"):

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from replication.cells import Score, Seed
 from replication.stages import train
+
+ROOT = Path(__file__).parents[2]
 
 
 class Finished:
@@ -60,6 +63,15 @@ def test_a_method_that_the_profile_lacks_is_named(monkeypatch):
     command = ["train", "quick", "images", "digits", "resnet18", "randaugment", "none"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit, match="profile quick has no such method: images: digits"):
+        train.main()
+
+
+def test_data_that_are_not_there_are_named_with_the_remedy(monkeypatch, tmp_path):
+    for name in ("params.yaml", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", "quick", "tabular", "wine", "mlp", "none", "none"])
+    with pytest.raises(SystemExit, match=r"tabular: wine, .*data/sets/wine.*`dvc repro` brings"):
         train.main()
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import stat
 import urllib.request
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from replication.data.sources import DataError, Source, local, published
+from replication.data import limits
+from replication.data.sources import OWN, DataError, Source, local, published
 from replication.files import checksums, md5, replacing
 from replication.settings.datasets import AnyDataSource
 
@@ -45,11 +45,18 @@ def obtain(name: str, source: AnyDataSource, folder: Path) -> None:
 def fetch(source: Source, folder: Path) -> Path:
     """`folder/source.file`, there already, from the mirror, or from the publisher.
 
-    The mirror is a folder or a base address in SAFLEX_DATA_MIRROR. A file of another checksum, a
-    web page, an empty file or one beyond the source's limit is refused and not left behind.
-    DataError says what was tried and where a hand-made copy goes.
+    The mirror is a folder or a base address in SAFLEX_DATA_MIRROR. A file of another checksum or
+    beyond the source's limit is refused and not left behind, and a source without a checksum is
+    not asked. DataError says what was tried and where a hand-made copy goes.
     """
     path = folder / source.file
+    if source.md5 is None:
+        raise DataError(
+            f"{source.file}: no checksum of it is known, so nothing can tell whether a copy is "
+            f"right, and none is downloaded. Get it from {source.address}, put it into "
+            f"{OWN / folder.name}/, say own: true under datasets.{folder.name} in params.yaml, and "
+            "run the command again; its checksum is then in every result."
+        )
     if path.is_file() and _fault(path, source) is None:
         return path
     tried = []
@@ -64,13 +71,10 @@ def fetch(source: Source, folder: Path) -> Path:
         except _Refused as refusal:
             tried.append(f"  {address}: {refusal}")
         else:
-            if source.md5 is None:
-                print(f"{path}: no checksum of this file is known, so it is taken as it came")
             return path
-    known = f"md5 {source.md5}" if source.md5 else "no checksum of it is known"
     raise DataError(
         f"{source.file} could not be had. Tried:\n" + "\n".join(tried) + f"\nPut a copy at {path} "
-        f"by hand ({known}), or set {MIRROR} to a folder or address that has "
+        f"by hand (md5 {source.md5}), or set {MIRROR} to a folder or address that has "
         f"{source.folder}/{source.file}, and run the command again."
     )
 
@@ -89,12 +93,13 @@ def _mirrored(source: Source) -> list[str]:
 
 def _chunks(address: str, source: Source) -> Iterator[bytes]:
     """The bytes at an address or a path; _Refused for whatever goes wrong in reading them."""
+    limit = limits.of_download(source)
     try:
         with closing(_opened(address)) as answer:
             total = int(getattr(answer, "headers", {}).get("Content-Length") or 0)
             came = 0
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=source.file) as bar:
-                while max(came, total) <= source.limit and (chunk := answer.read(1 << 20)):
+                while max(came, total) <= limit and (chunk := answer.read(1 << 20)):
                     yield chunk
                     came += len(chunk)
                     bar.update(len(chunk))
@@ -102,8 +107,8 @@ def _chunks(address: str, source: Source) -> Iterator[bytes]:
         raise _Refused("no such file") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _Refused(getattr(error, "reason", None) or error) from error
-    if max(came, total) > source.limit:
-        raise _Refused(f"more than {source.limit:,} bytes, which is too much for this file")
+    if max(came, total) > limit:
+        raise _Refused(f"more than {limit:,} bytes ({limits.LIMIT}), which is too much for it")
     if came < total:
         raise _Refused(f"{came:,} of {total:,} bytes came; try again")
 
@@ -122,14 +127,10 @@ def _fault(path: Path, source: Source) -> str | None:
         start = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     if not path.stat().st_size:
         return "it is empty"
-    if source.md5 and (found := md5(path)) != source.md5:
+    if (found := md5(path)) != source.md5:
         page = "a web page came in place of the data; " if start.startswith(b"<") else ""
         return (
             f"{page}its md5 is {found}, not the published {source.md5}: "
             "a truncated copy or another version"
         )
-    if not source.md5 and start.startswith((b"<", b"{")):
-        return "a web page came in place of the data"
-    if not source.md5 and path.suffix == ".zip" and not zipfile.is_zipfile(path):
-        return "it is no zip archive, or a truncated one"
     return None

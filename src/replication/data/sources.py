@@ -23,7 +23,7 @@ class Source:
 
     file: the name under which it is kept.
     address: the publisher's, of the file or of a page to download it from by hand.
-    md5: None where nobody here has had a copy.
+    md5: None where nobody here has had a copy; such a file has to be the user's own.
     licence: or the publisher, and the terms as far as they are stated.
     folder: where a mirror keeps it.
     limit: bytes; a longer answer is refused.

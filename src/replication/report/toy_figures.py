@@ -47,12 +47,13 @@ def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
         if name != baseline:
             gains = values - np.array(list(alone.values()))
             _curve(below, sigmas, gains, band, style)
-    clean = np.mean(alone[sigmas[0]])
-    above.axhline(clean, color=INK, lw=0.8, ls=(0, (1, 3)), zorder=0)
-    above.annotate(
-        "no augmentation", (sigmas[-1], clean), (0, 3), textcoords="offset points",
-        ha="right", color=INK, fontsize=8,
-    )  # fmt: skip
+    if sigmas[0] == 0:
+        clean = np.mean(alone[0])
+        above.axhline(clean, color=INK, lw=0.8, ls=(0, (1, 3)), zorder=0)
+        above.annotate(
+            "no augmentation", (sigmas[-1], clean), (0, 3), textcoords="offset points",
+            ha="right", color=INK, fontsize=8,
+        )  # fmt: skip
     below.axhline(0, color=INK, lw=0.8, zorder=0)
     above.set_ylabel("test accuracy")
     below.set_ylabel("difference to the\nupstream alone (points)")
@@ -62,7 +63,8 @@ def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
     _label_lines(above, named)
     for axes in (above, below):
         _quiet(axes)
-        axes.set_xlim(sigmas[0], sigmas[-1])
+        if len(sigmas) > 1:
+            axes.set_xlim(sigmas[0], sigmas[-1])
         axes.set_xticks(sigmas, [f"{sigma:g}" for sigma in sigmas])
     return figure
 

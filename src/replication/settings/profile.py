@@ -122,8 +122,8 @@ class Picture(Strict):
 
     sigma: NonNegative
     seed: Index
-    steps: Annotated[list[Index], Distinct]
-    refiners: Names
+    steps: Annotated[list[Index], Distinct, Field(min_length=1)]
+    refiners: Annotated[Names, Field(min_length=1)]
 
 
 class Toy(Strict):
@@ -131,7 +131,8 @@ class Toy(Strict):
 
     train, validation, test: points of each set. spread: of the Gaussians along the arms. twist:
     radians that an arm turns per unit of radius. hidden: units of the network's only hidden layer.
-    sigmas: strengths of the Gaussian perturbation. grid: points a side of the maps of decisions.
+    sigmas: strengths of the Gaussian perturbation, ascending. grid: points a side of the maps of
+    decisions.
     """
 
     train: Count
@@ -154,6 +155,8 @@ class Toy(Strict):
     def _pictures_are_of_this_toy(self):
         if late := [step for step in self.picture.steps if step > self.steps]:
             raise ValueError(f"picture.steps: {late[0]} is beyond steps, {self.steps}")
+        if self.sigmas != sorted(self.sigmas):
+            raise ValueError(f"sigmas: an ascending list is expected, got {self.sigmas}")
         return self
 
 

@@ -84,10 +84,14 @@ class Settings(Strict):
     def _in_profile(self) -> Iterator[str]:
         profile = self.profile
         if profile.toy:
+            if "oracle" in profile.toy.refiners:
+                yield "toy.refiners: 'oracle' is what the toy calls the true labels; rename yours"
             for name in (*profile.toy.refiners, *profile.toy.picture.refiners):
                 yield from _undefined("toy.refiners", name, self.refiners)
                 if self.refiners[name].crops_only:
                     yield f"toy.refiners: {name!r} needs upstreams that crop"
+            if "none" not in profile.toy.refiners:
+                yield "toy.refiners: 'none' is expected among them, the upstream alone"
         for experiment, grid in profile.experiments.items():
             for mistake in self._in_grid(grid):
                 yield f"{experiment}.{mistake}"

@@ -27,7 +27,11 @@ def main() -> None:
     toy = everything.profile.toy
     named = {*toy.refiners, *toy.picture.refiners}
     refiners = {name: (everything.refiners[name], everything.reading(name)) for name in named}
-    write_json(cells.toy(profile), compute(toy.model_dump(), refiners))
+    try:
+        write_json(cells.toy(profile), compute(toy.model_dump(), refiners))
+    except ValueError as error:
+        hint = "it may be that learning_rate or a reading's beta is too high"
+        raise SystemExit(f"profiles/{profile}.yaml: toy: {error}; {hint}") from error
 
 
 def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dict[str, Any]:

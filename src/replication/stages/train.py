@@ -45,7 +45,9 @@ def main() -> None:
         found = train_all(work, planned.seeds, jobs)
         results = [w.result(seeds) for w, seeds in zip(work, found, strict=True)]
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"{method}: {error}") from error
+        absent = isinstance(error, FileNotFoundError) and error.errno
+        remedy = "; `dvc repro` brings what a cell needs" if absent else ""
+        raise SystemExit(f"{method}: {error}{remedy}") from error
     seconds = (time.time() - began) / len(work)
     origin = provenance(work[0].device, seconds, code(planned.recipe.dataset.takes))
     for cell, result in zip(planned.cells, results, strict=True):

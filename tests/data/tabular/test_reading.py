@@ -1,7 +1,10 @@
 """Files that are nearly tables: read as they are meant, or refused with column and remedy."""
 
+import bz2
 import gzip
 import io
+import lzma
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
+from replication.data import limits
 from replication.data.tabular.definitions import Table
 from replication.data.tabular.reading import read
 from replication.data.tabular.splitting import split
@@ -63,12 +67,42 @@ def test_text_that_is_nearly_numbers_is_refused_unless_it_is_declared(case, tmp_
     assert list(read(path, Table("y", separator=separator, dropped=("x",)))[1]) == ["z"]
 
 
+UNITS = {
+    "letters": [f"{i}kg" for i in range(ROWS)],
+    "a blank": [f"-{i}.5 km/h" for i in range(ROWS)],
+    "Greek": [f"{i} µm" for i in range(ROWS)],
+    "words for missing": [f"{i}kg" if i % 3 else "NA" for i in range(ROWS)],
+    "another word": [f"{i}kg" if i else "unknown" for i in range(ROWS)],
+    "two sizes": cycled("16GB", "32GB"),
+}
+DATES = {
+    "ISO": [f"2021-03-{i % 28 + 1:02}" for i in range(ROWS)],
+    "with a time": [f"2021-03-{i % 28 + 1:02}T10:{i:02}:00Z" for i in range(ROWS)],
+    "days first": [f"{i % 28 + 1}.3.2021" for i in range(ROWS)],
+    "months first": [f"3/{i % 28 + 1}/21" for i in range(ROWS)],
+    "one unknown": [f"2021/3/{i % 28 + 1}" if i else "never" for i in range(ROWS)],
+}
+
+
+@pytest.mark.parametrize("case", [*UNITS, *DATES])
+def test_numbers_with_a_unit_and_dates_are_refused_unless_they_are_declared(case, tmp_path):
+    path = table(tmp_path / "t.csv", (UNITS | DATES)[case])
+    what = "numbers with a unit" if case in UNITS else "dates"
+    with pytest.raises(ValueError, match=rf"column 'x' holds {what}, such as .*declare"):
+        read(path, Table("y"))
+    assert list(read(path, Table("y", categorical=("x",)))[0]) == ["x"]
+
+
 @pytest.mark.parametrize(
     "values",
     [
         ("A1", "B2", "C3"),
+        ("2kg", "3g", "4t"),
+        ("2kg", "3kg", "apples", "pears"),
+        ("2021-03-04", "soon", "late"),
+        ("1.2.3", "1.2.13"),
+        ("5kg", ""),
         ("1st", "2nd", "3rd"),
-        ("2020-01-05", "2021-03-04"),
         ("10-19", "20-29", "30+"),
         ("v1.2", "v1.3"),
         ("10:30", "11:45"),
@@ -80,7 +114,7 @@ def test_text_that_is_nearly_numbers_is_refused_unless_it_is_declared(case, tmp_
 )
 def test_names_with_digits_or_signs_are_categories(values, tmp_path):
     categories, _, _ = read(table(tmp_path / "t.csv", cycled(*values)), Table("y"))
-    assert set(categories["x"]) == set(values)
+    assert set(categories["x"].dropna()) == {value for value in values if value}
 
 
 @pytest.mark.parametrize(
@@ -328,3 +362,38 @@ def test_a_separator_in_quotes_and_a_number_in_quotes(tmp_path):
     categories, numbers, _ = read(path, Table("y"))
     assert categories["x"].tolist() == cycled("a, b", "c")
     assert numbers["n"].tolist() == NUMBERS
+
+
+def swollen(path):
+    """A file of a few kilobytes that unpacks to more than 2 MiB."""
+    text = b"x,y\n" + b"1,0\n2,1\n" * 2**18
+    match path.suffix:
+        case ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("t.csv", text)
+        case ".mat":
+            x = np.zeros((2**18, 1))
+            savemat(path, {"X": x, "y": x}, do_compression=True)
+        case suffix:
+            path.write_bytes({".gz": gzip, ".bz2": bz2, ".xz": lzma}[suffix].compress(text))
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.bz2", "t.csv.xz", "t.zip", "t.mat"])
+def test_a_small_file_that_unpacks_to_very_much_is_not_unpacked(name, tmp_path, monkeypatch):
+    path = swollen(tmp_path / name)
+    assert path.stat().st_size < 2**14
+    monkeypatch.setattr(limits, "SMALL", 2**21)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"unpacks to more than 2,097,152 bytes.*_LIMIT") as caught:
+        read(path, Table("y"))
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value).splitlines()) == 1
+    monkeypatch.setenv("SAFLEX_DATA_LIMIT", "1000")
+    with pytest.raises(ValueError, match="more than 1,000 bytes"):
+        read(path, Table("y"))
+    monkeypatch.setenv("SAFLEX_DATA_LIMIT", "1e3")
+    with pytest.raises(SystemExit, match=r"SAFLEX_DATA_LIMIT: a number of bytes >= 1 .* '1e3'"):
+        read(path, Table("y"))

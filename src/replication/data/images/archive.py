@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-SMALL, RATIO = 64 * 2**20, 100
+from replication.data import limits
 
 
 def read(path: Path, *names: str) -> list[np.ndarray]:
     """The arrays of these names.
 
     FileNotFoundError if there is no such file; ValueError, naming it, for one that cannot be read,
-    for an array that is missing or of Python objects, and for one that is declared to be more than
-    64 MiB and 100 times the file.
+    for an array that is missing or of Python objects, and for one that is declared to be larger
+    than `limits.of_unpacked`.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; download it, or put a copy there")
-    limit = max(SMALL, RATIO * path.stat().st_size)
+    limit = limits.of_unpacked(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             sizes = {m.filename.removesuffix(".npy"): m.file_size for m in file.zip.infolist()}
@@ -31,8 +31,8 @@ def read(path: Path, *names: str) -> list[np.ndarray]:
             raise ValueError(f"{path}: {name} is missing; delete it and download it again")
         if name not in found:
             raise ValueError(
-                f"{path}: {name} unpacks to {sizes[name]:,} bytes, far more than its file; delete "
-                "it and download it again"
+                f"{path}: {name} unpacks to {sizes[name]:,} bytes, far more than its file; "
+                f"{limits.remedy()}"
             )
     return [found[name] for name in names]
 

@@ -1,6 +1,7 @@
 """Whether a column of text holds numbers, names, or something that has to be asked about."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
@@ -15,13 +16,20 @@ NEARLY = re.compile(
     r"(\d{1,3}([.,'’_\s]\d{3})+|\d+)?([.,]?\d+)?([eE][-+]?\d+)?"
     rf"(\s*[{SYMBOLS}]|\s[A-Z]{{3}})?\)?"
 )
+UNIT = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)?|[.,]\d+)\s*([^\W\d_][^\d\s]*)")
+DATE = re.compile(
+    r"(\d{4}([-/.])\d{1,2}\2\d{1,2}|\d{1,2}([-/])\d{1,2}\3(\d{2}|\d{4})|\d{1,2}\.\d{1,2}\.\d{4})"
+    r"([T ]\d{1,2}:\d{2}\S*)?"
+)
+MOSTLY = 0.9  # of a column's different values
 
 
 def typed(column: pd.Series, path: Path) -> pd.Series:
     """A column of numbers, or of text as it is.
 
     Words such as NA are missing among numbers and values among text. ValueError for text that is
-    nearly numbers, for numbers among text, and for integers that 64 bits do not hold.
+    nearly numbers, mostly numbers with one unit or mostly dates, for numbers among text, and for
+    integers that 64 bits do not hold.
     """
     if pd.api.types.is_numeric_dtype(column):
         return column
@@ -35,6 +43,15 @@ def typed(column: pd.Series, path: Path) -> pd.Series:
             f"{nearly[0]!r}; write digits and a decimal point alone, {declare}, or empty these "
             "cells"
         )
+    for what, remedy, found in (
+        ("numbers with a unit", "write the numbers alone", _with_a_unit(text)),
+        ("dates", "write a number of days", [v for v in text if DATE.fullmatch(v)]),
+    ):
+        if len(found) > 1 and len(found) >= MOSTLY * len(values):
+            raise ValueError(
+                f"{path}: column {column.name!r} holds {what}, such as {found[0]!r}; {remedy}, "
+                f"{declare}, or empty these cells"
+            )
     if values and not text:
         if long := beyond_64_bits(values):
             raise ValueError(
@@ -57,6 +74,13 @@ def values_of(column: pd.Series) -> list[str]:
 
 def _is_nearly_number(value: str) -> bool:
     return bool(NEARLY.fullmatch(value)) and any(map(str.isdigit, value))
+
+
+def _with_a_unit(values: list[str]) -> list[str]:
+    """Those that are a number and the commonest unit."""
+    units = {value: found[1] for value in values if (found := UNIT.fullmatch(value))}
+    (common, _), *_ = Counter(units.values()).most_common(1) or [(None, 0)]
+    return [value for value, unit in units.items() if unit == common]
 
 
 def beyond_64_bits(values: Iterable[str]) -> str | None:

@@ -6,10 +6,11 @@ import gzip
 import io
 import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -17,12 +18,15 @@ import numpy as np
 import pandas as pd
 from scipy.io import loadmat
 
+from replication.data.limits import check_unpacked
 from replication.data.tabular.columns import typed
 from replication.data.tabular.definitions import Table
 
 COMPRESSED = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, OSError, NotImplementedError)
 MISSING = ["", "?"]
+MAT_HEADER, MAT_COMPRESSED = 128, 15
+CHUNK = 2**20
 ATTRIBUTE = re.compile(
     r"""@attribute\s+(?P<name>'(\\.|[^'\\])*'|"(\\.|[^"\\])*"|[^\s{]+)(\s+|(?=\{))"""
     r"""(\{(?P<values>.*)\}|(?P<kind>numeric|real|integer|string)(\s*\[.*\])?)\s*(%.*)?""",
@@ -127,6 +131,38 @@ def read_mat(path: Path, table: Table) -> tuple[pd.DataFrame, set[str]]:
 
 
 READERS = {".arff": read_arff, ".mat": read_mat}
+
+
+def refuse_inflated(path: Path) -> None:
+    """ValueError for a packed file out of which comes far more than is in it."""
+    unpackers = {".zip": _out_of_zip, ".mat": _out_of_mat} | dict.fromkeys(COMPRESSED, _out_of)
+    if path.suffix in unpackers:
+        with _named(path):
+            check_unpacked(path, map(len, unpackers[path.suffix](path)))
+
+
+def _out_of(path: Path) -> Iterator[bytes]:
+    with COMPRESSED[path.suffix](path, "rb") as file:
+        yield from iter(lambda: file.read(CHUNK), b"")
+
+
+def _out_of_zip(path: Path) -> Iterator[bytes]:
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                yield from iter(lambda: file.read(CHUNK), b"")
+
+
+def _out_of_mat(path: Path) -> Iterator[bytes]:
+    """Of the packed variables of MATLAB 5; what is damaged ends it, which loading it will say."""
+    with path.open("rb") as file, suppress(zlib.error):
+        order = ">" if file.read(MAT_HEADER).endswith(b"MI") else "<"
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            data, unpacker = file.read(size), zlib.decompressobj()
+            while kind == MAT_COMPRESSED and data:
+                yield unpacker.decompress(data, CHUNK)
+                data = unpacker.unconsumed_tail
 
 
 @contextmanager

@@ -12,7 +12,13 @@ import pandas as pd
 
 from replication.data.tabular.columns import NUMBER, beyond_64_bits, parsed, typed, values_of
 from replication.data.tabular.definitions import Table
-from replication.data.tabular.formats import READERS, cells, opened, read_csv
+from replication.data.tabular.formats import (
+    READERS,
+    cells,
+    opened,
+    read_csv,
+    refuse_inflated,
+)
 
 LARGEST = 1e150  # squares of larger numbers, summed over rows, leave the range of float64
 
@@ -34,6 +40,7 @@ def read(path: Path, table: Table) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarr
 def _read_once(path, table, modified):
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty; download or export it again")
+    refuse_inflated(path)
     frame, nominal = READERS.get(path.suffix, read_csv)(path, table)
     if table.labels:
         file = path.parent / table.labels

@@ -22,6 +22,7 @@ PLANNED = (
     "noise",
     "upstream_kind",
     "model_kind",
+    "reading",
 )
 
 
@@ -42,11 +43,13 @@ class Cells:
     set's own (None where no cell of it has been run); and PLANNED: of its refiner, the role, whose
     control it is, the kind, the kinds of the `controls` that a gain of it has to survive, whether
     it trains on validation data, and the `share` and `noise` of the validation split that it sees
-    and the `base` that sees it as it is; the kinds of the rest.
+    and the `base` that sees it as it is; the kinds of the rest; and the `reading` of its refiner,
+    or of the one that it imitates, as settings have it.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.
     files, provenance: what was read, by KEYS; cells that were not run are absent.
+    tables: those that the profile asks for.
     """
 
     profile: str
@@ -56,6 +59,7 @@ class Cells:
     diagnostics: pd.DataFrame
     files: dict[tuple[str, ...], CellFile]
     provenance: dict[tuple[str, ...], Provenance]
+    tables: frozenset[str]
 
 
 def read_cells(settings: Settings, experiments: Collection[str] | None = None) -> Cells:
@@ -88,7 +92,9 @@ def read_cells(settings: Settings, experiments: Collection[str] | None = None) -
         for key, (dataset, plan) in _sorted(planned, legend)
     ]
     grid = pd.DataFrame(rows, columns=[*KEYS, "run", "split", "metric", *PLANNED])
-    return Cells(profile, legend, grid, _scores(files), _diagnostics(files), files, provenance)
+    scores, means = _scores(files), _diagnostics(files)
+    asked = frozenset(name for name, of in settings.profile.tables if of)
+    return Cells(profile, legend, grid, scores, means, files, provenance, asked)
 
 
 def _planned(method: Planned, legend: Legend) -> tuple:
@@ -105,6 +111,7 @@ def _planned(method: Planned, legend: Legend) -> tuple:
         refiner.validation_noise,
         recipe.upstream.kind,
         recipe.model.kind,
+        recipe.reading,
     )
 
 

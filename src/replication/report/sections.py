@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from replication.files import write_text
-from replication.report import datasets, figures, tables, validation
+from replication.report import apart, datasets, figures, tables, validation
 from replication.report.frames import Cells
 from replication.report.glance import verdict_sentences
 from replication.report.grid import Grid, latex, markdown
@@ -102,6 +102,17 @@ def _validation(report: Report) -> Section:
     return Section(validation.NAME, validation.TITLE, validation.TITLE, rows, grids, drawn)
 
 
+def _apart(report: Report) -> Section:
+    cells, legend = report.cells, report.cells.legend
+    rows = apart.apart(cells)
+    if apart.NAME not in cells.tables:
+        return Section(apart.NAME, apart.TITLE, apart.TITLE, rows, [], [])
+    grids = [apart.apart_grid(rows, report.frame, legend)]
+    drawn = figures.of_apart(rows, legend)
+    said = apart.apart_sentences(rows, legend)
+    return Section(apart.NAME, apart.TITLE, apart.TITLE, rows, grids, drawn, said)
+
+
 def _statistics(report: Report) -> Section:
     frame = datasets.dataset_statistics(report.cells)
     heading = f"Table {datasets.NUMBER}"
@@ -113,10 +124,12 @@ SECTIONS: dict[str, Callable[[Report], Section]] = {
     **{table.name: _of_paper(table) for table in tables.TABLES},
     "further": _further,
     "validation": _validation,
+    "apart": _apart,
     "table5": _statistics,
 }
 
 
 def sections(report: Report) -> list[Section]:
-    """Every table of the paper, and of those beyond its own what the profile has cells of."""
+    """Every table of the paper, and of those beyond its own what the profile has cells of and, of
+    apart, asks for."""
     return [section for build in SECTIONS.values() if (section := build(report)).grids]

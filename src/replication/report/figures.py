@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import apart, validation
+from replication.report import apart, readings, validation
 from replication.report.drawing import save, style
 from replication.report.glance import distinct
 from replication.report.legend import Legend
@@ -146,6 +146,23 @@ def of_apart(frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
         "on augmented samples. A term that was not run is part of the rest.",
         f"Terms of the gain by the paper's protocol in points. {said}.".replace("+nan", "not run"),
         apart.apart_figure(ran, legend),
+        wide=True,
+    )
+    return [drawn]
+
+
+def of_readings(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """The heat map, if a reading was run. studied, frame: of readings.split."""
+    if not studied["difference"].notna().any():
+        return []
+    drawn = Drawn(
+        f"{readings.NAME}-gains",
+        f"{readings.TITLE}: gain over the upstream alone",
+        "Points, blue above 0 and orange below, on a scale alike for both signs and logarithmic; "
+        "bold where the 95 % interval lies above 0.",
+        f"{readings.sentence(studied, frame, legend)} The table above has every figure.",
+        readings.readings_figure(studied, frame, legend),
+        light=True,
         wide=True,
     )
     return [drawn]

@@ -164,7 +164,7 @@ class Tables(Strict):
     """Which tables and figures a profile has, each with its one experiment, with all, or with none.
 
     further: of upstreams beyond the paper's. validation: the validation set's size and quality.
-    apart: what a gain of the paper's protocol is made of.
+    apart: what a gain of the paper's protocol is made of. readings: the study of readings.
     """
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
@@ -175,6 +175,7 @@ class Tables(Strict):
     further: Annotated[list[Literal["images", "tabular"]], AtMostOne]
     validation: Annotated[list[Literal["images", "tabular"]], AtMostOne]
     apart: Annotated[list[Literal["all"]], AtMostOne]
+    readings: Annotated[list[Literal["all"]], AtMostOne]
     figure2: Annotated[list[Literal["toy"]], AtMostOne]
 
 

@@ -4,10 +4,10 @@
 
 The baseline is one step of plain training: a clean and an augmented batch of B samples as two
 forward passes, cross-entropy, backward, Adam. `exact`, `look-ahead` and `head` add SAFLEX with its
-gradient on a validation batch of B or B/4 samples. The peers weigh the B augmented samples by
-one-step learning-to-reweight (Ren et al. 2018), labels kept: a plain functional unroll, torchopt
-(unroll with MetaSGD) and betty-ml (finite-difference hypergradient). The two libraries are needed
-only for their own rows: pip install torchopt betty-ml.
+gradient on a validation batch of B or B/4 samples, `posterior` the reading of that name. The peers
+weigh the B augmented samples by one-step learning-to-reweight (Ren et al. 2018), labels kept: a
+plain functional unroll, torchopt (unroll with MetaSGD) and betty-ml (finite-difference
+hypergradient). The two libraries are needed only for their own rows: pip install torchopt betty-ml.
 
 Time: rounds of all variants, there and back again, each with a fresh model, a warm-up step and
 `--steps` timed ones; the medians over rounds of the step time, of its ratio to plain training in
@@ -26,6 +26,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -70,10 +71,11 @@ MODELS = {"mlp": mlp, "resnet18": resnet18, "vit_b_16": vit_b_16}
 BATCH = {"mlp": 128, "resnet18": 64, "vit_b_16": 8}
 STEPS = {"mlp": 20, "resnet18": 1, "vit_b_16": 1}
 
-SAFLEX = {
-    "exact": {},
-    "look-ahead": {"how": "lookahead"},
-    "head": {"scope": "head"},
+OURS = {
+    "exact": saflex.SAFLEX,
+    "look-ahead": partial(saflex.SAFLEX, how="lookahead"),
+    "head": partial(saflex.SAFLEX, scope="head"),
+    "posterior": saflex.Posterior,
 }
 PEERS = {"unroll": None, "torchopt": "torchopt", "betty-ml": "betty"}
 
@@ -99,8 +101,8 @@ def plain_step(model, optimizer, data: Batches) -> Callable[[], None]:
     return lambda: update(model, optimizer, data, F.cross_entropy(model(x), y))
 
 
-def saflex_step(model, optimizer, data: Batches, **options) -> Callable[[], None]:
-    refiner = saflex.SAFLEX(model, **options)
+def refined_step(model, optimizer, data: Batches, make: Callable) -> Callable[[], None]:
+    refiner = make(model)
     (x, y), (x_val, y_val) = data["augmented"], data["validation"]
 
     def step():
@@ -205,8 +207,8 @@ def betty_step(model, optimizer, data: Batches) -> Callable[[], None]:
 
 def make_step(model: str, variant: str, batch: int, share: int) -> Callable[[], None]:
     task = setup(model, batch, share)
-    if variant in SAFLEX:
-        return saflex_step(*task, **SAFLEX[variant])
+    if variant in OURS:
+        return refined_step(*task, OURS[variant])
     makers = {"plain": plain_step, "unroll": unroll_step}
     return {**makers, "torchopt": torchopt_step, "betty-ml": betty_step}[variant](*task)
 
@@ -245,7 +247,7 @@ def timed(model: str, variant: str, batch: int, share: int, steps: int) -> float
 def measure(model: str, args: argparse.Namespace, peers: list[str]) -> list[dict]:
     batch, steps = args.batch or BATCH[model], args.steps or STEPS[model]
     shares = [s for s in args.shares if batch // s]
-    variants = [("plain", 1)] + [(v, s) for s in shares for v in [*SAFLEX, *peers]]
+    variants = [("plain", 1)] + [(v, s) for s in shares for v in [*OURS, *peers]]
     if args.variants:
         variants = [(v, s) for v, s in variants if v in (*args.variants, "plain")]
     times: dict[tuple[str, int], list[float]] = {v: [] for v in variants}
@@ -300,7 +302,7 @@ def show(rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--variants", nargs="+", choices=[*SAFLEX, *PEERS], help="default: all")
+    parser.add_argument("--variants", nargs="+", choices=[*OURS, *PEERS], help="default: all")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, help="timed steps per round (default: by model)")
     parser.add_argument("--batch", type=int, help="B (default: by model)")

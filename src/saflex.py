@@ -8,14 +8,19 @@ With the validation gradient g it falls by a <g, grad L_aug> = a sum_i w_i (y_i 
 
 is a directional derivative of the outputs, and the best w and y solve a linear programme, sample by
 sample. B is the batch, K the number of classes. Bad input gets a ValueError. A call leaves model,
-.grad and torch's random state as they were, but for what a pass changes inside lists, dicts and
-other objects in attributes; Python's and NumPy's random states are not put back either.
+.grad and the random states of torch, Python and NumPy as they were, but for what a pass changes
+inside lists, dicts and other objects in attributes. Calls from several threads take turns.
 """
 
+import operator
+import random
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
+from functools import partial, wraps
+from threading import RLock
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -25,7 +30,8 @@ from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.backends import cuda, cudnn, mha, mkldnn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.utils import get_total_norm
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import get_total_norm, parametrize
 from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import CheckpointFunction
 
@@ -36,16 +42,27 @@ CHOICES["reduction"] = ("mean", "sum")
 TINY = 1e-30
 LEAST = {"ridge": 0, "beta": 0, "gumbel": 0, "slope": 0, "temperature": TINY, "epsilon": TINY}
 GENERATORS = {}  # those of `solve`, by device and seed
+LOCK = RLock()  # a pass aside changes what all threads share
+
+
+def _in_turn(function):
+    @wraps(function)
+    def locked(*args, **options):
+        with LOCK:
+            return function(*args, **options)
+
+    return locked
 
 
 # --- the direction: the validation gradient, and what the optimiser makes of it -------------------
+@_in_turn
 def validation_gradient(model: nn.Module, loss, names=None) -> dict[str, Tensor]:
     """g = grad_theta of the validation loss, for the trainable parameters or those of `names`.
 
     loss: a scalar (), or a function that computes it. Averaged over the ranks of a process group;
     there, take the loss of the module inside DDP.
     """
-    named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
+    named = {n: p for n, p in _named(model).items() if p.requires_grad}
     named = {n: p for n, p in named.items() if names is None or n in names}
 
     def gradient():
@@ -73,8 +90,9 @@ def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Ten
     """
     known = isinstance(optimizer, torch.optim.SGD | torch.optim.Adam | torch.optim.AdamW)
     _require(known, "optimizer", "SGD, Adam or AdamW", type(optimizer).__name__)
-    names = {p: n for n, p in _bare(model).named_parameters() if n in direction}
+    names = {p: n for n, p in _named(model).items() if n in direction}
     groups = {p: group for group in optimizer.param_groups for p in group["params"] if p in names}
+    _require(groups or not names, "optimizer", "one that moves these parameters", [*direction][:4])
     moved = {n: torch.zeros_like(g) for n, g in direction.items()}
     for p, group in groups.items():
         g, state, scale = direction[names[p]], optimizer.state.get(p, {}), group["lr"]
@@ -91,6 +109,7 @@ def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Ten
     return moved
 
 
+@_in_turn
 def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[str, Tensor]:
     """H^-1 g of the last nn.Linear, z = W f + b, on validation data: its Newton step (up to sign).
 
@@ -98,86 +117,94 @@ def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[s
     H = A + ridge tr(A) / d I and A = F'F / 4n, the curvature 1/4 of every logit. y: as in `solve`.
     """
     _check(ridge=ridge)
-    names, seen = scope_names(model, "head"), []
-    head = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)][-1]
+    named = {p: n for n, p in _named(model).items() if n in scope_names(model, "head")}
+    head, seen = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)][-1], []
+    _require(head.weight in named, "model", "a last nn.Linear with a weight to train", head)
 
     def run():
-        with head.register_forward_pre_hook(lambda _, inputs: seen.append(_full(inputs[0]))):
-            return _logits(model, x, forward)
+        with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+            z = _logits(model, x, forward)
+        return z, _full(F.linear(seen[-1], head.weight, head.bias)) if seen else z[:0]
 
-    z, _ = _aside(model, run)
-    f = seen[-1] if seen else z[:0]
-    ok = f.dim() == 2 and (len(f), head.out_features) == z.shape
-    ok = ok and torch.allclose(z, _full(head(f.to(head.weight))), rtol=1e-3, atol=1e-3)
-    _require(ok, "model", f"logits {tuple(z.shape)} of its last nn.Linear", (f.shape, head))
-    f = f if head.bias is None else torch.cat([f, torch.ones_like(f[:, :1])], 1)
+    (z, of_head), _ = _aside(model, run)
+    z = z.detach()
+    ok = z.shape == of_head.shape and torch.allclose(z, of_head, rtol=1e-3, atol=1e-3)
+    _require(ok, "model", f"logits {tuple(z.shape)} of its last nn.Linear", of_head.shape)
+    f = _full(seen[-1])
+    f = torch.cat([f, torch.ones_like(f[:, :1])], 1) if head.bias in named else f
     residuals = z.softmax(1) - as_soft_labels(y, *z.shape).to(z)
     a, g = (_over_ranks(f.T @ t / len(f), mean=True).double() for t in (f / 4, residuals))
     damped = a + (ridge * a.trace() / len(a)).clamp_min(TINY) * torch.eye(len(a)).to(a)
     step = torch.linalg.solve(damped, g).to(z).T
-    named = {p: n for n, p in _bare(model).named_parameters() if n in names}
     parts = {head.weight: step[:, : head.in_features], head.bias: step[:, -1]}
     return {named[p]: part for p, part in parts.items() if p in named}
 
 
 # --- the tangent: how the logits z move with theta + e d ------------------------------------------
+@_in_turn
 @torch.no_grad()
 def _tangents(model, inputs, directions, how, forward, epsilon=None, logits=None):
     """z (B, K) at theta, and dz/de (B, K) at e = 0 along each direction d."""
-    named, z, tangents = dict(_bare(model).named_parameters()), None, []
+    named, z, tangents = _named(model), None, []
     along = {"jvp": _exact, "lookahead": partial(_lookahead, epsilon), "head": _closed_form}[how]
-    at = partial(_aside, model, partial(_logits, model, inputs, forward))
+    aside, run = partial(_aside, model), partial(_logits, model, inputs, forward)
     for d in directions:
         shapes = {n: t.shape for n, t in d.items()}
         known = d and shapes.items() <= {n: p.shape for n, p in named.items()}.items()
         finite = known and get_total_norm(d.values()).isfinite()
         _require(finite, "direction", "one or more finite tensors, shaped as parameters,", shapes)
         d = {n: t.to(named[n]) for n, t in d.items()}
-        z, dz = along(at, {n: named[n] for n in d}, d, logits, z)
-        tangents.append(dz)
-    return z, tangents
+        z, dz = along(aside, run, {n: named[n] for n in d}, d, logits, z)
+        tangents.append(dz.detach())
+    return z.detach(), tangents
 
 
-def _exact(at, theta, d, logits=None, z=None):
+def _exact(aside, run, theta, d, logits=None, z=None):
     """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
     with dual_level(), sdpa_kernel(SDPBackend.MATH):
         try:
-            z, dz = unpack_dual(at({n: make_dual(p.detach(), d[n]) for n, p in theta.items()})[0])
+            dual = {n: make_dual(p.detach().clone(), d[n]) for n, p in theta.items()}
+            z, dz = unpack_dual(aside(run, dual)[0])
         except NotImplementedError as error:
             raise ValueError(f"how: 'lookahead' expected, got 'jvp' where {error}") from error
     _require(dz is not None, "direction", "parameters that the outputs depend on", [*d])
     return z, dz
 
 
-def _lookahead(epsilon, at, theta, d, logits, z):
+def _lookahead(epsilon, aside, run, theta, d, logits, z):
     """Plain passes: dz = (z(theta + e d) - z(theta)) / e; z is the training pass's if it can be."""
+    if any(p.itemsize < 4 for p in theta.values()):
+        return _exact(aside, run, theta, d)
     length, floor = get_total_norm(d.values()), 1e-3 * sum(t.numel() for t in d.values()) ** 0.5
     unit = get_total_norm(theta.values()).clamp_min(floor) / length.clamp_min(TINY)
     e = epsilon or torch.finfo(unit.dtype).eps ** 0.5 / 30 * unit
     moved = {n: p + e * d[n] for n, p in theta.items()}
     lost = get_total_norm([(moved[n] - p) / e - d[n] for n, p in theta.items()]) if epsilon else 0
     _require(2 * lost <= length, "epsilon", "more than the rounding of parameters", epsilon)
-    after, same = at(moved)
+    after, same = aside(run, moved)
     if z is None:
         graph, rounded = _graph(logits), {"ToCopyBackward0", "CompiledFunctionBackward"}
         full = {mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision} <= {"none", "ieee"}
         serves = same and full and graph & {*theta.values()} and not graph & rounded
         serves = serves and logits.is_cpu and logits.shape == after.shape
-        z = logits.detach() if serves else at()[0]
-    dz = (after - z) / e
-    return (z, dz) if dz.any() or not length else _exact(at, theta, d)
+        serves = serves and (after - logits).norm() <= 1e-3 * logits.norm()  # of this very pass
+        z = logits.detach() if serves else aside(run)[0]
+    dz = torch.where(after == z, 0, (after - z) / e)
+    return (z, dz) if dz.any() or not length else _exact(aside, run, theta, d)
 
 
-def _closed_form(at, theta, d, logits, z):
+def _closed_form(aside, run, theta, d, logits, z):
     """dz = dW x + db, if z = W x + b by its graph, with an x that W and b do not move."""
     node, own = getattr(logits, "grad_fn", None), {*theta.values()}
+    *db, dw = sorted(d.values(), key=Tensor.dim)
     shown = node is not None and node.name() == "AddmmBackward0"
+    shown = shown and node._saved_alpha == node._saved_beta == 1
+    shown = shown and [t.dim() for t in (*db, dw)] in ([2], [1, 2])
     b, x, w = (_graph(n) for n, _ in node.next_functions) if shown else (own, own, own)
     if own & x or "TBackward0" not in w or (b | w) - {"TBackward0", "ToCopyBackward0"} != own:
-        return _exact(at, theta, d)
-    *db, dw = sorted(d.values(), key=Tensor.dim)
+        return _exact(aside, run, theta, d)
     with torch.autocast(logits.device.type, enabled=False):
-        x = _full(node._saved_mat1)
+        x = _full(aside(lambda: node._saved_mat1, exact=False)[0])
         return _full(logits.detach()), F.linear(x, *(t.to(x) for t in (dw, *db)))
 
 
@@ -195,7 +222,8 @@ def inner_products(
         |e d| = 1.2e-5 |theta| in float32: right to about 1e-2 (1e-1 in a fresh network with batch
         norm); "head" is "jvp", in closed form where W and b of the last layer alone move.
     forward: (model, inputs) -> (B, K) logits, where model(inputs) is something else. epsilon: e.
-    Value and derivative share dropout's mask. Autocast, TF32 and compilation are off inside.
+    Value and derivative share dropout's mask. Autocast, TF32 and compilation are off inside. What
+    forward detaches still moves with "lookahead", and what it computes under no_grad with both.
     """
     _check(space=space, how=how, epsilon=epsilon)
     z, (tangent,) = _tangents(model, inputs, [direction], how, forward, epsilon)
@@ -268,7 +296,10 @@ def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
 
 # --- the loss -------------------------------------------------------------------------------------
 def soft_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """sum_i w_i (-(y_i . log_softmax(z_i))), Eq. (7): (B, K), (B, K) or (B,) int64, (B,) -> ()."""
+    """sum_i w_i (-(y_i . log_softmax(z_i))), Eq. (7): (B, K), (B, K) or (B,) int64, (B,) -> ().
+
+    DistributedDataParallel averages gradients over ranks: multiply by their number there.
+    """
     fit = logits.dim() == 2 and logits.numel() and weights.shape == logits.shape[:1]
     _require(fit, "logits, weights", "(B, K), (B,) with B, K >= 1", (logits.shape, weights.shape))
     labels, log_p = as_soft_labels(labels, *logits.shape), _full(logits).log_softmax(1)
@@ -292,7 +323,7 @@ def contrastive_logits(a: Tensor, b: Tensor, scale: float | Tensor) -> Tensor:
 # --- the refiner: all of it, for a training loop --------------------------------------------------
 @dataclass(frozen=True)
 class Refined:
-    weights: Tensor  # (B,)
+    weights: Tensor  # (B,), of sum 1 over the batch of all ranks
     labels: Tensor  # (B, K)
     inner_products: Tensor  # (B, K), what they were solved from
     reliability: Tensor  # (), of the validation gradient; 1 unless `shrink`
@@ -302,15 +333,16 @@ class Refined:
 class SAFLEX:
     """refined = SAFLEX(model, ...)(x_aug, y_aug, val=(x, y)), once per training step.
 
-    The defaults are Algorithm 1 with the sign of the derivation; see `inner_products` and `solve`.
+    The defaults are Algorithm 1 on log-probabilities with the sign of the derivation, and the
+    options those of `inner_products` and `solve`.
     scope: whose step is looked at, "all", "head" (the last nn.Linear, in closed form) or prefixes
     of parameters' names. optimizer: look at its own step, `optimizer_direction`. sign: -1 takes
     Eq. (9) as printed. reduction: of the loss of `val`; Eq. (5) is written with "sum", which makes
     Pi larger by its size. centre: subtract from Pi_z its mean over the batch, the common mode of
-    the gradient. normalise: divide Pi_ik by |e_k - p_i|, the size of the logits' gradient for label
-    k. unit_scale: divide Pi by its root mean square over the batch. shrink: multiply Pi, the mean
-    over two halves of the validation batch, by the correlation (at least 0) over i of their scores
-    Pi_i . y_aug_i. In a process group batches are those of all ranks.
+    the gradient. normalise: divide Pi_ik by |e_k - p_i| (at least 1e-3), the size of the logits'
+    gradient for label k. unit_scale: divide Pi by its root mean square over the batch. shrink:
+    multiply Pi, the mean over two halves of the validation batch, by the correlation (at least 0)
+    over i of their scores Pi_i . y_aug_i. In a process group batches are those of all ranks.
     """
 
     model: nn.Module
@@ -337,8 +369,14 @@ class SAFLEX:
 
     def __post_init__(self):
         _check(**vars(self))
-        self.names = scope_names(self.model, self.scope)
+        self.scope = self.scope if isinstance(self.scope, str) else [*self.scope]
+        scope_names(self.model, self.scope)
         self.generator = self.generator or _generator(next(self.model.parameters()).device)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the parameters in scope, those that are trained now."""
+        return scope_names(self.model, self.scope)
 
     @classmethod
     def calibrated(cls, model: nn.Module, optimizer, **overrides):
@@ -361,8 +399,9 @@ class SAFLEX:
         """
         count, how = 1 + self.shrink, "head" if self.scope == "head" else self.how
         _require((val is None) != (val_loss is None), "val", "it or val_loss", "both or none")
-        losses = [val_loss] if isinstance(val_loss, Tensor) else val_loss
+        losses = [val_loss] if isinstance(val_loss, Tensor) or callable(val_loss) else val_loss
         if val is not None:
+            _require(len(val) == 2, "val", "(inputs, labels)", f"{len(val)} things")
             losses = [partial(self._validation_loss, val, i, count) for i in range(count)]
         _require(len(losses) == count, "val_loss", f"{count} scalar loss(es)", len(losses))
         d = [validation_gradient(self.model, loss, self.names) for loss in losses]
@@ -382,6 +421,8 @@ class SAFLEX:
             labels = as_soft_labels(y_aug, *pi.shape)
             scores = torch.stack([(part * labels).sum(1) for part in parts], 1)
             scores = scores - _batch_mean(scores)
+            size = _batch_mean(scores.abs()).frexp().exponent  # exact, and no square under- or
+            scores = scores.ldexp(-size)  # overflows
             spread = _batch_mean(scores.square()).prod().sqrt().clamp_min(TINY)
             reliability = (_batch_mean(scores.prod(1)) / spread).clamp_min(0)
         return reliability * pi, reliability
@@ -396,7 +437,7 @@ class SAFLEX:
         """Cross-entropy on the i-th of `count` parts of the validation batch."""
 
         def part(t: Tensor) -> Tensor:
-            return t.tensor_split(count)[i] if t.dim() else t
+            return t.tensor_split(count)[i] if t.dim() and len(t) == len(val[1]) else t
 
         x, y = tree_map_only(Tensor, part, tuple(val))
         z = _logits(self.model, x, self.forward)
@@ -420,8 +461,9 @@ class Posterior:
 
         q_i = (1 - e) s_i / ((1 - e) s_i + e (1 - s_i) / (K - 1)),    s_i = exp(-KL(y_i || p_i)),
 
-    which is p_i[y_i] for a class y_i, and w_i = q_i / sum_j q_j. e is the most likely one, by a
-    hundredth, for the batch. Labels are kept. In a process group batches are those of all ranks.
+    which is p_i[y_i] for a class y_i, and w_i = q_i / sum_j q_j. e is the most likely one for the
+    batch, of 101 from 0 to 1 - 1 / K. Labels are kept. In a process group batches are those of all
+    ranks.
     """
 
     model: nn.Module
@@ -439,12 +481,15 @@ class Posterior:
 
     def measure(self, x_aug, *, val, logits=None) -> Tensor:
         """log p (B, K) after the step."""
+        _require(len(val) == 2, "val", "(inputs, labels)", f"{len(val)} things")
         d = newton_direction(self.model, *val, self.ridge, self.forward)
         z, (dz,) = _tangents(self.model, x_aug, [d], "head", self.forward, logits=logits)
         return (z - dz).log_softmax(1)
 
     def solve(self, log_p: Tensor, y_aug: Tensor, reliability=None) -> Believed:
         """Weights of labels y_aug, as in `solve`, that are believed with log p (B, K)."""
+        ok = log_p.dim() == 2 and (log_p.logsumexp(1).abs() < 1e-3).all()
+        _require(ok, "log_p", "log-probabilities (B, K)", log_p)
         y, (_, K) = as_soft_labels(y_aug, *log_p.shape).to(log_p), log_p.shape
         s = (torch.special.entr(y) + y * log_p.clamp_min(-1e30)).sum(1).exp().clamp_max(1)
         e = torch.linspace(0, 1 - 1 / K, 101).to(s)[:, None]
@@ -458,7 +503,7 @@ class Posterior:
 
 def scope_names(model: nn.Module, scope) -> list[str]:
     """Names of the trainable parameters in a scope: "all", "head" or prefixes, as in SAFLEX."""
-    named = {n: p for n, p in _bare(model).named_parameters() if p.requires_grad}
+    named = {n: p for n, p in _named(model).items() if p.requires_grad}
     if scope == "head":
         linears = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)]
         found = [[n for n, p in named.items() if p in {*m.parameters()}] for m in linears[-1:]]
@@ -479,37 +524,56 @@ def _aside(model, function, theta=None, exact=True):
     _require(not torch.is_inference_mode_enabled(), "model", "no inference mode", "it is on")
     bare, host = _bare(model), nn.Module()
     host.model, host.forward = bare, function  # functional_call wants a module of the tensors
+    named, modules = _named(model), [*bare.modules()]
     norms = tuple(f"model.{n}." for n, m in bare.named_modules() if isinstance(m, _NormBase))
-    buffers = {f"model.{n}": b.clone() for n, b in bare.named_buffers()}
-    tensors = buffers | {f"model.{n}": t for n, t in (theta or {}).items()}
-    held = [(own, own.copy()) for own in map(vars, bare.modules())]
+    held = [vars(m).get(n) for m in modules for n in ("_parameters", "_buffers")]
+    held = [(own, own.copy()) for own in (*map(vars, modules), *held) if isinstance(own, dict)]
     generators = [v for _, old in held for v in old.values() if isinstance(v, Generator)]
     generators += [torch.default_generator, *torch.cuda.default_generators]
-    drawn = [(g, g.get_state()) for g in generators]
+    drawn = [(g.get_state, g.set_state, torch.equal) for g in generators]
+    drawn += [(random.getstate, random.setstate, operator.eq)]
+    if numpy := sys.modules.get("numpy"):
+        equal = lambda a, b: all(map(numpy.array_equal, a, b))  # noqa: E731
+        drawn += [(numpy.random.get_state, numpy.random.set_state, equal)]
+    drawn = [(*kind, kind[0]()) for kind in drawn]
     with ExitStack() as stack:
-        for g, state in drawn:
-            stack.callback(g.set_state, state)
+        for _, put, _, state in drawn:
+            stack.callback(put, state)
         for own, old in held:
             stack.callback(own.update, old)
             stack.callback(own.clear)
-            own.update({k: v.clone() for k, v in old.items() if isinstance(v, Tensor)})
-        copies = [(own, own.copy()) for own, _ in held] + [(tensors, buffers)]
         stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(torch.set_grad_enabled(not exact))
+        stack.enter_context(torch.enable_grad())
+        buffers = {f"model.{n}": b.clone() for n, b in bare.named_buffers()}
+        copied = {n: (p.detach() if exact else p).clone() for n, p in named.items()} | (theta or {})
+        tensors = buffers | {f"model.{n}": t for n, t in copied.items()}
+        for m in modules:
+            own = vars(m)
+            own.update({k: v.clone() for k, v in own.items() if isinstance(v, Tensor)})
+        copies = [(vars(m), vars(m).copy()) for m in modules] + [(tensors, buffers)]
+        stack.enter_context(patch.object(parametrize, "_cache", {}))
         torch.clear_autocast_cache()
-        stack.callback(setattr, CheckpointFunction, "apply", CheckpointFunction.apply)
-        CheckpointFunction.apply = lambda run, _, *args: run(*args)  # it hides parameters
+        plainly = staticmethod(lambda run, _, *args: run(*args))  # it hides parameters
+        stack.enter_context(patch.object(CheckpointFunction, "apply", plainly))
         if exact:
             stack.enter_context(torch.autocast(next(bare.parameters()).device.type, enabled=False))
+            for step in ("__enter__", "__exit__"):  # of the model's own
+                stack.enter_context(patch.object(torch.autocast, step, lambda *_: None))
             for kernels in (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul):
-                stack.callback(setattr, kernels, "fp32_precision", kernels.fp32_precision)
+                own = kernels.fp32_precision
+                own = "none" if own == torch.backends.fp32_precision else own  # as inherited
+                stack.callback(setattr, kernels, "fp32_precision", own)
                 kernels.fp32_precision = "ieee"
             stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
             torch.set_float32_matmul_precision("highest")
             stack.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
             mha.set_fastpath_enabled(False)
         result = torch.func.functional_call(host, tensors, ())
-        same = all(torch.equal(g.get_state(), state) for g, state in drawn)
+        found = result if isinstance(result, tuple) else (result,)
+        hidden = exact and set().union(*map(_graph, found)) & {*named.values()}
+        kept = f"one from elsewhere, {next(iter(hidden)).shape}" if hidden else ""
+        _require(not hidden, "model", "parameters that are read from its modules", kept)
+        same = all(equal(get(), state) for get, _, equal, state in drawn)
         for own, copy in copies:
             pairs = [(own.get(k), v) for k, v in copy.items() if not k.startswith(norms)]
             same = same and all(a is b and not getattr(b, "_version", 0) for a, b in pairs)
@@ -518,6 +582,7 @@ def _aside(model, function, theta=None, exact=True):
 
 def _logits(model, inputs, forward):
     bare = _bare(model)
+    inputs = tree_map_only(Tensor, Tensor.clone, inputs)  # a model may write into them
     if isinstance(inputs, Tensor) and inputs.is_floating_point():
         inputs = inputs.to(next(bare.parameters()).dtype)
     z = forward(bare, inputs) if forward else bare(inputs)
@@ -534,6 +599,13 @@ def _graph(z) -> set:
             seen.add(node)
             todo += [n for n, _ in node.next_functions]
     return {n.variable if hasattr(n, "variable") else n.name() for n in seen}
+
+
+def _named(model: nn.Module) -> dict[str, Tensor]:
+    named = dict(_bare(model).named_parameters())
+    lazy = [n for n, p in named.items() if is_lazy(p)]
+    _require(not lazy, "model", "parameters, which a first pass makes,", lazy[:4])
+    return named
 
 
 def _bare(model: nn.Module) -> nn.Module:

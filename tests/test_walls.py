@@ -261,12 +261,21 @@ def test_every_table_figure_data_set_and_view_has_its_stage(pipelines, profile):
     assert (f"{results}/cells/toy.json" in made) == (everything.profile.toy is not None)
 
 
-def test_a_stage_depends_on_its_own_part_of_the_plan_and_the_plan_has_it(pipelines, profile):
+def test_a_stage_depends_on_its_own_part_of_the_plan_and_the_plan_has_it(
+    pipelines, profile, tmp_path, monkeypatch
+):
     """Every file of the plan that a stage names is written, and every cell's is named by one."""
+    from replication.data import sources
     from replication.stages.plan import PLAN, plan
 
+    monkeypatch.setattr(sources, "OWN", tmp_path)
+    everything = settings.load(profile)
+    for name in everything.profile.data:
+        if everything.datasets[name].own:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / f"{name}.npz").write_bytes(b"the user's")
     folder = (PLAN / profile).as_posix()
-    written = {f"{folder}/{path.as_posix()}" for path in plan(settings.load(profile))}
+    written = {f"{folder}/{path.as_posix()}" for path in plan(everything)}
     named = {
         dep for stage in pipelines[profile] for dep in stage["deps"] if dep.startswith(f"{folder}/")
     }

@@ -35,13 +35,13 @@ def read(path):
 
 
 def test_overhead(tmp_path):
-    variants = ["exact", "look-ahead", "head", "unroll"]
+    variants = ["exact", "look-ahead", "head", "posterior", "unroll"]
     found = rows(
         "overhead.py", tmp_path / "o.csv", "--models", "mlp", "--rounds", 1, "--steps", 1,
         "--batch", 8, "--shares", 4, "--no-memory", "--variants", *variants,
     )  # fmt: skip
     assert [row["variant"] for row in found] == ["plain", *variants]
-    assert [int(row["validation"]) for row in found] == [0, 2, 2, 2, 2]
+    assert [int(row["validation"]) for row in found] == [0, 2, 2, 2, 2, 2]
     assert all(float(row["ms"]) > 0 for row in found)
 
 

@@ -435,7 +435,7 @@ class Hidden(nn.Module):
 @BOTH
 def test_a_tangent_that_is_lost_is_not_taken_for_zero(how):
     model = Hidden()
-    with pytest.raises(ValueError, match=r"direction: parameters that the outputs depend on"):
+    with pytest.raises(ValueError, match=r"model: parameters that are read from its modules"):
         saflex.inner_products(model, inputs(), direction_of(model), how=how)
 
 

@@ -207,7 +207,7 @@ def test_the_command_turns_the_switch_of_a_valid_profile_only(copy):
 
     done = run("planted")
     assert "dvc.yaml: profile quick -> planted" in done.stdout
-    assert "profile planted: 68 cells" in done.stdout
+    assert f"profile planted: {len(settings.cells(load('planted')))} cells" in done.stdout
     copy.replace("profiles/small.yaml", "seeds: 5 ", "seeds: x ")
     done = run("small")
     assert done.returncode == 1

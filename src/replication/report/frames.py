@@ -21,6 +21,7 @@ PLANNED = (
     "share",
     "noise",
     "upstream_kind",
+    "planted",
     "model_kind",
     "reading",
 )
@@ -43,8 +44,9 @@ class Cells:
     set's own (None where no cell of it has been run); and PLANNED: of its refiner, the role, whose
     control it is, the kind, the kinds of the `controls` that a gain of it has to survive, whether
     it trains on validation data, and the `share` and `noise` of the validation split that it sees
-    and the `base` that sees it as it is; the kinds of the rest; and the `reading` of its refiner,
-    or of the one that it imitates, as settings have it.
+    and the `base` that sees it as it is; the kinds of the rest; the share of labels that the
+    upstream has `planted` wrong ones in; and the `reading` of its refiner, or of the one that it
+    imitates, as settings have it.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.
@@ -110,6 +112,7 @@ def _planned(method: Planned, legend: Legend) -> tuple:
         refiner.validation_share,
         refiner.validation_noise,
         recipe.upstream.kind,
+        recipe.upstream.planted,
         recipe.model.kind,
         recipe.reading,
     )

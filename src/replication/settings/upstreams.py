@@ -17,6 +17,11 @@ class Upstream(Strict):
     crops: ClassVar[bool] = False
     label: str = ""
 
+    @property
+    def planted(self) -> float:
+        """Share of labels that are wrong on purpose."""
+        return 0.0
+
 
 class Identity(Upstream):
     """The samples as they are; every experiment has it."""
@@ -39,6 +44,10 @@ class Planted(Upstream):
 
     share: Share
     wrong: Literal["any", "next"] = "any"
+
+    @property
+    def planted(self) -> float:
+        return self.share
 
 
 class Mislabelled(Planted, RandAugment):

@@ -1,0 +1,95 @@
+"""What refiners find of what was planted: their gains beside that of an oracle."""
+
+import pandas as pd
+
+from replication.report.frames import KEYS, SETTING, Cells
+from replication.report.glance import distinct
+from replication.report.grid import Grid, Group, Row, Text
+from replication.report.legend import Legend
+from replication.report.reference import signed
+from replication.report.texts import judged, score_text
+
+NAME, TITLE = "planted", "Planted wrong labels, and what is found of them"
+ORACLE = "oracle"
+
+
+def planted_frame(frame: pd.DataFrame, cells: Cells) -> pd.DataFrame:
+    """Rows of tables.tidy, each cell once, of settings that have an oracle.
+
+    With `estimated`, the share of wrong labels that the refiner finds most likely, `weight`, that
+    it leaves on samples of another class, both means over seeds and steps, and `captured`, its gain
+    as a share of the oracle's; NaN where there is none.
+    """
+    oracles = frame.loc[frame["kind"] == ORACLE, SETTING].drop_duplicates()
+    rows = distinct(frame).merge(oracles, on=SETTING)
+    said = cells.diagnostics.groupby([*KEYS, "name"], sort=False)["value"].mean().unstack("name")
+    said = said.reindex(columns=["wrong", "other_weight"])
+    said = said.rename(columns={"wrong": "estimated", "other_weight": "weight"}).reset_index()
+    rows = rows.merge(said, "left", on=KEYS)
+    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]]
+    best = rows[SETTING].merge(best, "left", on=SETTING)["difference"]
+    return rows.assign(captured=(rows["difference"] / best).where(rows["planted"] > 0).to_numpy())
+
+
+def captured(rows: pd.DataFrame) -> pd.DataFrame:
+    """By refiner: over settings with planted labels in which it and the oracle were run, the mean
+    `gain`, the `oracle`'s, the quotient of the two, `captured`, and the number of `settings`."""
+    rows = rows[(rows["planted"] > 0) & rows["difference"].notna()]
+    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]]
+    rows = rows.merge(best.rename(columns={"difference": "oracle"}), on=SETTING)
+    rows = rows.rename(columns={"difference": "gain"})
+    means = rows.groupby("refiner", sort=False)[["gain", "oracle"]].mean()
+    counts = rows.groupby("refiner", sort=False).size()
+    return means.assign(captured=means["gain"] / means["oracle"], settings=counts).reset_index()
+
+
+def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
+    """One row per setting: gains over the upstream alone. rows: of `planted_frame`."""
+    roles = rows.drop_duplicates("refiner").set_index("refiner")
+    refiners = [
+        name
+        for role in ("reading", "rival", "control")
+        for name in legend.ordered("refiner", roles.index[roles["role"] == role])
+    ]
+    guessing = [name for name in refiners if roles.loc[name, "kind"] != ORACLE]
+    estimating = rows.loc[rows["estimated"].notna() & (rows["role"] == "reading"), "refiner"]
+    estimating = legend.ordered("refiner", estimating)
+    groups: dict[tuple[str, str], Group] = {}
+    for (*setting, planted), group in rows.groupby([*SETTING, "planted"], sort=False):
+        named = dict(zip(SETTING, setting, strict=True))
+        cells = {row["refiner"]: row for row in group.to_dict("records")}
+        alone = next((row for row in cells.values() if row["role"] == "baseline"), None)
+        texts = [Text(f"{100 * planted:.0f}")]
+        texts += [
+            _percent(cells[name]["estimated"]) if name in cells else Text() for name in estimating
+        ]
+        texts.append(score_text(alone, paper=False) if alone else Text())
+        texts += [judged(cells[name], True) if name in cells else Text() for name in refiners]
+        where = Text(f"{named['dataset']}, {named['model']}")
+        part = groups.setdefault((named["dataset"], named["model"]), Group(where, []))
+        part.rows.append(Row(legend.setting(named["upstream"], named["batch"]), texts))
+    notes = ["Estimated: means over all steps. The oracle drops the samples of another class."]
+    for row in captured(rows).to_dict("records"):
+        if row["refiner"] in guessing and roles.loc[row["refiner"], "role"] != "baseline":
+            notes.append(
+                f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points on average over "
+                f"{row['settings']} settings with planted labels, {100 * row['captured']:.0f} % of "
+                f"the oracle's {signed(row['oracle'])}."
+            )
+    return Grid(
+        name=f"{NAME}-gains",
+        title=f"{TITLE}: gain over the upstream alone, points ± 95 % interval",
+        columns=[
+            Text("Upstream, trained on"),
+            Text("Wrong labels, %"),
+            *(Text(f"Estimated, {legend.refiner(name)}, %") for name in estimating),
+            Text("Upstream alone"),
+            *(Text(legend.refiner(name)) for name in refiners),
+        ],
+        groups=[*groups.values()],
+        notes=notes,
+    )
+
+
+def _percent(share: float) -> Text:
+    return Text() if pd.isna(share) else Text(f"{100 * share:.1f}")

@@ -182,7 +182,8 @@ PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
 def pipelines(tmp_path_factory):
     """By profile, every stage that DVC has when the switch is turned to it."""
     folder = tmp_path_factory.mktemp("pipeline")
-    shutil.copy(ROOT / "dvc.yaml", folder)
+    for name in ("dvc.yaml", "params.yaml"):  # DVC merges the latter with the profile
+        shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "profiles", folder / "profiles")
     (folder / ".dvc").mkdir()
     (folder / ".dvc/config").write_text("[core]\nno_scm = true\nanalytics = false\n")

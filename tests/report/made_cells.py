@@ -98,7 +98,8 @@ TRAINING = {
     "patience": None,
     "device": "cpu",
 }
-TABLES = ("table1", "table2", "table5", "table7", "table8", "further", "validation", "figure2")
+OF_PAPER = ("table1", "table2", "table5", "table7", "table8", "figure2")
+TABLES = (*OF_PAPER, "further", "validation", "apart", "readings")
 REFINERS = (
     "none",
     "paper",
@@ -140,11 +141,12 @@ def grid(
     }
 
 
-def settings(images=None, tabular=None, profile="quick", more=None):
-    """Settings of a profile of these grids. more: entries beside those of DEFINITIONS."""
+def settings(images=None, tabular=None, profile="quick", more=None, asked=()):
+    """Settings of a profile of these grids. more: entries beside those of DEFINITIONS. asked: the
+    tables of all experiments that it has."""
     merged = {part: entries | (more or {}).get(part, {}) for part, entries in DEFINITIONS.items()}
     grids = {"images": images or grid((), (), ()), "tabular": tabular or grid((), (), ())}
-    tables = {name: [] for name in TABLES}
+    tables = {name: ["all"] if name in asked else [] for name in TABLES}
     for name in ("table1", "table7", "table8", "further", "validation"):
         tables[name] += ["images"] if images else []
     for name in ("table2", "table5"):

@@ -66,6 +66,18 @@ def test_a_control_has_the_colour_of_what_it_is_of_and_the_mark_of_its_kind():
     assert not any(looks[n].filled for n in ("first", "second", "scored", "none"))
 
 
+def test_two_controls_of_a_kind_and_of_the_same_have_marks_of_their_own():
+    before = legend()
+    names = legend(
+        first={**PAPER, "role": "control", "of": "paper"},
+        second={**PAPER, "role": "control", "of": "paper"},
+    )
+    assert names.look("first").marker == names.look("reweighting").marker
+    assert names.look("second").marker not in {names.look(n).marker for n in before.refiners}
+    assert names.look("first").colour == names.look("second").colour == names.look("paper").colour
+    assert all(before.look(name) == names.look(name) for name in before.refiners)
+
+
 def test_an_altered_validation_set_is_the_same_reading():
     names = legend(
         mine={**PAPER, "reading": "theorem-1", "label": "mine"},

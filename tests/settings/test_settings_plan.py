@@ -138,3 +138,18 @@ def test_what_only_the_report_says_is_no_part_of_a_recipe(copy):
 
     copy.change("params.yaml", change)
     assert [p.recipe.dump() for p in methods(load())] == before
+
+
+def test_the_factorial_of_the_study():
+    """Every level with every other, once; two more weight rules where the rest is as printed."""
+    everything = load("readings")
+    levels = ("space", "sign", "reduction", "gumbel", "beta", "weight_rule")
+    own = [name for name in everything.readings if name not in load("quick").readings]
+    found = [tuple(getattr(everything.readings[name], level) for level in levels) for name in own]
+    assert len(found) == len(set(found)) == 38
+    assert sum(rule == "label" for *_, rule in found) == 36
+    for grid in everything.profile.experiments.values():
+        assert {*own} <= {*grid.refiners}
+        assert all(everything.refiners[name].reading == name for name in own)
+    same = everything.readings["paper"]
+    assert sum(everything.readings[name] == same for name in own) == 1

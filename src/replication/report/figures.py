@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import validation
+from replication.report import apart, readings, validation
 from replication.report.drawing import save, style
 from replication.report.glance import distinct
 from replication.report.legend import Legend
@@ -22,7 +22,7 @@ from replication.report.tables import Table
 class Drawn:
     """A figure: its name, title, caption, the text that stands for it, and its drawing, if any.
 
-    light: drawn for a light ground only.
+    light: drawn for a light ground only. wide: wider than a column of text.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Drawn:
     alt: str
     figure: Figure | None = None
     light: bool = False
+    wide: bool = False
 
     def save(self, folder: Path) -> None:
         """As SVG and PNG; nothing if it was not drawn."""
@@ -124,6 +125,47 @@ def of_validation(swept: pd.DataFrame, legend: Legend) -> list[Drawn]:
             )
         )
     return drawn
+
+
+def of_apart(frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """One figure, if a term was run. frame: of apart.apart."""
+    ran = frame[frame[[f"{name}_n" for name in apart.TERMS]].notna().any(axis=1)]
+    if ran.empty:
+        return []
+    said = "; ".join(
+        f"{row['dataset']}, {row['model']}, {legend.upstream(row['upstream'])}, "
+        f"{legend.refiner(row['refiner'])}: "
+        + ", ".join(f"{title} {row[name]:+.2f}" for name, title in apart.TITLES.items())
+        for row in ran.to_dict("records")
+    )
+    drawn = Drawn(
+        f"{apart.NAME}-terms",
+        apart.TITLE,
+        "Each term from where the one before it ended, green up and orange down, with its 95 % "
+        "interval; blue, their sum: SAFLEX on clean + augmented samples minus the upstream alone "
+        "on augmented samples. A term that was not run is part of the rest.",
+        f"Terms of the gain by the paper's protocol in points. {said}.".replace("+nan", "not run"),
+        apart.apart_figure(ran, legend),
+        wide=True,
+    )
+    return [drawn]
+
+
+def of_readings(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """The heat map, if a reading was run. studied, frame: of readings.split."""
+    if not studied["difference"].notna().any():
+        return []
+    drawn = Drawn(
+        f"{readings.NAME}-gains",
+        f"{readings.TITLE}: gain over the upstream alone",
+        "Points, blue above 0 and orange below, on a scale alike for both signs and logarithmic; "
+        "bold where the 95 % interval lies above 0.",
+        f"{readings.sentence(studied, frame, legend)} The table above has every figure.",
+        readings.readings_figure(studied, frame, legend),
+        light=True,
+        wide=True,
+    )
+    return [drawn]
 
 
 def _of_dataset(

@@ -23,6 +23,7 @@ PLANNED = (
     "upstream_kind",
     "planted",
     "model_kind",
+    "reading",
 )
 
 
@@ -43,12 +44,14 @@ class Cells:
     set's own (None where no cell of it has been run); and PLANNED: of its refiner, the role, whose
     control it is, the kind, the kinds of the `controls` that a gain of it has to survive, whether
     it trains on validation data, and the `share` and `noise` of the validation split that it sees
-    and the `base` that sees it as it is; the kinds of the rest, and the share of labels that the
-    upstream has `planted` wrong ones in.
+    and the `base` that sees it as it is; the kinds of the rest; the share of labels that the
+    upstream has `planted` wrong ones in; and the `reading` of its refiner, or of the one that it
+    imitates, as settings have it.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.
     files, provenance: what was read, by KEYS; cells that were not run are absent.
+    tables: those that the profile asks for.
     """
 
     profile: str
@@ -58,6 +61,7 @@ class Cells:
     diagnostics: pd.DataFrame
     files: dict[tuple[str, ...], CellFile]
     provenance: dict[tuple[str, ...], Provenance]
+    tables: frozenset[str]
 
 
 def read_cells(settings: Settings, experiments: Collection[str] | None = None) -> Cells:
@@ -90,7 +94,9 @@ def read_cells(settings: Settings, experiments: Collection[str] | None = None) -
         for key, (dataset, plan) in _sorted(planned, legend)
     ]
     grid = pd.DataFrame(rows, columns=[*KEYS, "run", "split", "metric", *PLANNED])
-    return Cells(profile, legend, grid, _scores(files), _diagnostics(files), files, provenance)
+    scores, means = _scores(files), _diagnostics(files)
+    asked = frozenset(name for name, of in settings.profile.tables if of)
+    return Cells(profile, legend, grid, scores, means, files, provenance, asked)
 
 
 def _planned(method: Planned, legend: Legend) -> tuple:
@@ -108,6 +114,7 @@ def _planned(method: Planned, legend: Legend) -> tuple:
         recipe.upstream.kind,
         recipe.upstream.planted,
         recipe.model.kind,
+        recipe.reading,
     )
 
 

@@ -98,7 +98,8 @@ class Legend:
         """How a refiner is drawn, everywhere the same.
 
         Readings and rivals have the palette's colours in turn and, once these are used up, other
-        marks and lines. A control has the colour of what it is of, and its kind's hollow mark.
+        marks and lines. A control has the colour of what it is of, and its kind's hollow mark, or
+        a further one if another of that kind is of the same.
         """
         return self._looks[name]
 
@@ -121,7 +122,8 @@ class Legend:
     def _looks(self) -> dict[str, Look]:
         entries = self.refiners
         controls = [name for name, entry in entries.items() if entry.role == "control"]
-        kinds = list(dict.fromkeys(entries[name].kind for name in controls))
+        kinds = {name: (entries[name].kind, self._nth(name)) for name in controls}
+        marked = sorted(dict.fromkeys(kinds.values()), key=lambda kind: kind[1])
         looks, count = {}, 0
         for name, entry in entries.items():
             if entry.role == "baseline":
@@ -132,8 +134,16 @@ class Legend:
                 looks[name] = Look(PALETTE[place], FILLED[turn], SOLID[turn], filled=True)
         looks |= {n: looks[self.base(n)] for n in entries if n not in (*looks, *controls)}
         for name in controls:
-            of, kind = entries[name].of, kinds.index(entries[name].kind)
+            of, kind = entries[name].of, marked.index(kinds[name])
             colour = looks[of].colour if of else MUTED
             marks = HOLLOW[kind % len(HOLLOW)], DASHED[kind % len(DASHED)]
             looks[name] = Look(colour, *marks, filled=False)
         return looks
+
+    def _nth(self, name: str) -> int:
+        """How many controls of the same kind and of the same refiner come before one."""
+        own = self.refiners[name]
+        if own.of is None:
+            return 0
+        same = [n for n, e in self.refiners.items() if (e.kind, e.of) == (own.kind, own.of)]
+        return same.index(name)

@@ -12,8 +12,8 @@ from replication.report.diagnostics import diagnostics, diagnostics_grid
 from replication.report.drawing import inline, svg
 from replication.report.figures import Drawn
 from replication.report.frames import KEYS, Cells
-from replication.report.glance import glance_grid, readings_of, verdict_sentences
-from replication.report.sections import Report, Section
+from replication.report.glance import glance_grid, readings_of
+from replication.report.sections import Report, Section, sentences
 from replication.report.statistics import VERDICTS, count_verdicts
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -45,7 +45,7 @@ def render(
     drawn = [gains, *figures, *chain.from_iterable(section.figures for section in sections)]
     return environment.get_template("report.html.j2").render(
         profile=cells.profile,
-        sentences=verdict_sentences(frame, legend),
+        sentences=sentences(report),
         counts=count_verdicts(readings_of(frame)),
         verdicts=VERDICTS,
         tones=TONES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from replication.files import write_text
-from replication.report import datasets, figures, tables, validation
+from replication.report import apart, datasets, figures, readings, tables, validation
 from replication.report.frames import Cells
 from replication.report.glance import verdict_sentences
 from replication.report.grid import Grid, latex, markdown
@@ -43,16 +43,20 @@ class Section:
 class Report:
     """A profile's cells and what is known of them.
 
-    frame: of tables.tidy, without the cells of altered validation sets; swept: these.
+    frame: of tables.tidy, without the cells of altered validation sets, swept, and those of a study
+    of readings, studied.
     """
 
     cells: Cells
     frame: pd.DataFrame
     swept: pd.DataFrame
+    studied: pd.DataFrame
 
     @classmethod
     def of(cls, cells: Cells) -> "Report":
-        return cls(cells, *validation.split(tables.tidy(cells), cells))
+        frame, swept = validation.split(tables.tidy(cells), cells)
+        frame, studied = readings.split(frame, cells)
+        return cls(cells, frame, swept, studied)
 
 
 def write_grids(path: Path, grids: list[Grid]) -> None:
@@ -102,6 +106,28 @@ def _validation(report: Report) -> Section:
     return Section(validation.NAME, validation.TITLE, validation.TITLE, rows, grids, drawn)
 
 
+def _apart(report: Report) -> Section:
+    cells, legend = report.cells, report.cells.legend
+    rows = apart.apart(cells)
+    if apart.NAME not in cells.tables:
+        return Section(apart.NAME, apart.TITLE, apart.TITLE, rows, [], [])
+    grids = [apart.apart_grid(rows, report.frame, legend)]
+    drawn = figures.of_apart(rows, legend)
+    said = apart.apart_sentences(rows, legend)
+    return Section(apart.NAME, apart.TITLE, apart.TITLE, rows, grids, drawn, said)
+
+
+def _readings(report: Report) -> Section:
+    studied, frame, legend = report.studied, report.frame, report.cells.legend
+    if studied.empty:
+        return Section(readings.NAME, readings.TITLE, readings.TITLE, studied, [], [])
+    grids = [readings.readings_grid(studied, frame, legend)]
+    drawn = figures.of_readings(studied, frame, legend)
+    said = [readings.sentence(studied, frame, legend)]
+    rows = studied.drop(columns="column")
+    return Section(readings.NAME, readings.TITLE, readings.TITLE, rows, grids, drawn, said)
+
+
 def _statistics(report: Report) -> Section:
     frame = datasets.dataset_statistics(report.cells)
     heading = f"Table {datasets.NUMBER}"
@@ -109,14 +135,24 @@ def _statistics(report: Report) -> Section:
     return Section("table5", heading, caption, frame, [datasets.statistics_grid(frame)], [])
 
 
+def sentences(report: Report) -> list[str]:
+    """The verdicts in a sentence each, after the result of a study of readings."""
+    studied, legend = report.studied, report.cells.legend
+    result = [] if studied.empty else [readings.sentence(studied, report.frame, legend)]
+    return [*result, *verdict_sentences(report.frame, legend)]
+
+
 SECTIONS: dict[str, Callable[[Report], Section]] = {
     **{table.name: _of_paper(table) for table in tables.TABLES},
     "further": _further,
     "validation": _validation,
+    "apart": _apart,
+    "readings": _readings,
     "table5": _statistics,
 }
 
 
 def sections(report: Report) -> list[Section]:
-    """Every table of the paper, and of those beyond its own what the profile has cells of."""
+    """Every table of the paper, and of those beyond its own what the profile has cells of and, of
+    apart and readings, asks for."""
     return [section for build in SECTIONS.values() if (section := build(report)).grids]

@@ -15,6 +15,8 @@ from replication.files import write_text
 from replication.settings.settings import Settings
 
 PARAMS, PROFILES, PIPELINE = Path("params.yaml"), Path("profiles"), Path("dvc.yaml")
+OWN = ("readings", "refiners")
+"""Sections of params.yaml that a profile may add to, for itself alone."""
 SWITCH = re.compile(r"^( *- profiles/)([\w.-]+)(\.yaml\b.*)$", re.MULTILINE)
 
 
@@ -34,10 +36,11 @@ def load(profile: str | None = None) -> Settings:
     contents["profile"] = _mapping(chosen)
     if (name := contents["profile"].get("profile")) != chosen.stem:
         raise SettingsError(f"{chosen}: profile: {chosen.stem} is expected, got {name!r}")
+    own = _move_own(contents, chosen)
     try:
         return Settings.model_validate(contents)
     except ValidationError as error:
-        lines = [_described(found, contents, chosen) for found in error.errors()]
+        lines = [_described(found, contents, chosen, own) for found in error.errors()]
         raise SettingsError("\n".join(lines)) from error
 
 
@@ -94,8 +97,28 @@ def _mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _described(error: dict[str, Any], fields: Any, profile: Path) -> str:
-    """One line for one error: file, key, what is expected, what was found."""
+def _move_own(contents: dict[str, Any], profile: Path) -> list[str]:
+    """Put a profile's own definitions among those of params.yaml; their keys, `readings.NAME`."""
+    keys = []
+    for section in OWN:
+        own, defined = contents["profile"].pop(section, {}), contents.get(section)
+        if not isinstance(own, dict):
+            raise SettingsError(f"{profile}: {section}: definitions are expected, got {own!r:.60}")
+        if not isinstance(defined, dict):
+            continue  # which the types refuse
+        if twice := [name for name in own if name in defined]:
+            key = f"{section}.{twice[0]}"
+            raise SettingsError(f"{profile}: {key}: is defined in {PARAMS} as well; rename one")
+        contents[section] = defined | own
+        keys += [f"{section}.{name}" for name in own]
+    return keys
+
+
+def _described(error: dict[str, Any], fields: Any, profile: Path, own: list[str]) -> str:
+    """One line for one error: file, key, what is expected, what was found.
+
+    own: keys of what the profile defines itself.
+    """
     location, in_profile = list(error["loc"]), error["loc"][:1] == ("profile",)
     key = []
     for i, part in enumerate(location):
@@ -105,11 +128,13 @@ def _described(error: dict[str, Any], fields: Any, profile: Path) -> str:
             key.append(str(part))
         fields = fields[part] if inside else fields
     key = key[in_profile:]
+    in_profile |= ".".join(map(str, location[:2])) in own
     where = f"{profile if in_profile else PARAMS}: "
     found, message = error["input"], error["msg"].removeprefix("Value error, ")
     told = error["type"] == "value_error" or isinstance(found, dict | BaseModel)
     shown = "" if told else f", got {found!r}"
     if not location:
-        where = "" if message.startswith(("upstreams.", "refiners.")) else f"{profile}: "
-        where = where or f"{PARAMS}: "
+        mine = message.startswith(tuple(f"{name}{end}" for name in own for end in ".:"))
+        defined = message.startswith(("upstreams.", "refiners.")) and not mine
+        where = f"{PARAMS if defined else profile}: "
     return f"{where}{'.'.join(key)}{': ' if key else ''}{message}{shown}"

@@ -164,9 +164,10 @@ AtMostOne = Field(max_length=1)
 
 
 class Tables(Strict):
-    """Which tables and figures a profile has, each with its one experiment, or none.
+    """Which tables and figures a profile has, each with its one experiment, with all, or with none.
 
     further: of upstreams beyond the paper's. validation: the validation set's size and quality.
+    apart: what a gain of the paper's protocol is made of. readings: the study of readings.
     """
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
@@ -176,6 +177,8 @@ class Tables(Strict):
     table8: Annotated[list[Literal["images"]], AtMostOne]
     further: Annotated[list[Literal["images", "tabular"]], AtMostOne]
     validation: Annotated[list[Literal["images", "tabular"]], AtMostOne]
+    apart: Annotated[list[Literal["all"]], AtMostOne]
+    readings: Annotated[list[Literal["all"]], AtMostOne]
     figure2: Annotated[list[Literal["toy"]], AtMostOne]
 
 
@@ -194,6 +197,7 @@ class Profile(Strict):
     @model_validator(mode="after")
     def _tables_of_what_is_there(self):
         there = [*self.experiments, *(["toy"] if self.toy else [])]
+        there += ["all"] if self.experiments else []
         for table, experiments in self.tables:
             if missing := [name for name in experiments if name not in there]:
                 raise ValueError(f"tables.{table}: this profile has no {missing[0]}")

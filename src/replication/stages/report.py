@@ -10,15 +10,15 @@ from replication.report import figures
 from replication.report.diagnostics import diagnostics, diagnostics_grid
 from replication.report.folders import whole
 from replication.report.frames import read_cells
-from replication.report.glance import gains, glance_grid, in_brief, summary, verdict_sentences
+from replication.report.glance import gains, glance_grid, in_brief, summary
 from replication.report.page import render
-from replication.report.sections import Report, sections, write_grids
+from replication.report.sections import Report, sections, sentences, write_grids
 
 
 def report(everything: settings.Settings) -> list[str]:
     """Write tables/glance, figures, summary.json and report.html of a profile, anew.
 
-    Returns the verdicts in a sentence each.
+    Returns the verdicts in a sentence each, and the result of a study of readings.
     """
     known = Report.of(read_cells(everything))
     cells, frame, legend = known.cells, known.frame, known.cells.legend
@@ -38,7 +38,7 @@ def report(everything: settings.Settings) -> list[str]:
                 figure.save(new)
     write_json(folder / "summary.json", summary(frame))
     write_text(folder / "report.html", render(known, sections(known), overview, drawn))
-    return verdict_sentences(frame, legend)
+    return sentences(known)
 
 
 def readme_table(profile_folder: Path | str) -> str:

@@ -16,12 +16,13 @@ from replication.report.sections import SECTIONS, Report
 def table(everything: settings.Settings, name: str) -> tuple[Path, list[str]]:
     """Write results/<profile>/tables/<name> anew; the folder, and the verdicts in a sentence each.
 
-    Reads the result files of the table's experiments alone. ValueError if the profile has none, or
-    no cell of the table.
+    Reads the result files of the table's experiments alone, or of all. ValueError if the profile
+    has none, or no cell of the table.
     """
     profile = everything.profile.profile
     experiments = getattr(everything.profile.tables, name)
-    section = SECTIONS[name](Report.of(read_cells(everything, experiments)))
+    only = None if "all" in experiments else experiments
+    section = SECTIONS[name](Report.of(read_cells(everything, only)))
     if not experiments or not section.grids:
         raise ValueError(f"profile {profile} has no cell of {name}; see profiles/{profile}.yaml")
     folder = RESULTS / profile / "tables" / name

@@ -1,0 +1,336 @@
+"""The study of readings: the gain of every reading of the text that a profile plans, as a table, a
+heat map and one sentence."""
+
+import math
+from collections.abc import Mapping
+from textwrap import wrap
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from replication.report.drawing import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    SHADE,
+    SURFACE,
+    literal,
+    style,
+)
+from replication.report.frames import KEYS, SETTING, Cells
+from replication.report.glance import distinct
+from replication.report.grid import Grid, Group, Row, Text
+from replication.report.legend import BATCHES, Legend
+from replication.report.statistics import settings_of
+from replication.report.texts import gain_text, setting_text
+from replication.settings import AnyReading, Reading
+
+NAME, TITLE = "readings", "Every reading of the text"
+
+LEVELS = {
+    "space": "Π of",
+    "reduction": "loss",
+    "gumbel": "noise",
+    "beta": "β",
+    "weight_rule": "weights",
+}
+"""Fields of a reading that tell its rows apart, by what they are called; its sign has blocks."""
+SPACES = {"probs": "probabilities", "logits": "logits", "log_probs": "log-probs"}
+SIGNS = {1: "Sign as derived", -1: "Sign as printed, Eq. (9)"}
+ADDED = ("keep_labels", "optimizer_aware", "centre", "normalise", "unit_scale", "shrink")
+"""What the text does not have: a reading with one of these is not of the study."""
+BEST = "best control"
+
+EXTREME = 50
+"""From this many points on the colour is the same."""
+RAMP = ("#7a2f00", ORANGE, SURFACE, BLUE, "#00395c")
+TILE, PITCH, GAP = 0.43, 0.185, 0.14
+"""Inches: the width of a tile, the height of a row, the space between data sets."""
+
+
+class Line(NamedTuple):
+    """A row of the heat map: what stands at its left, and the rows of the frame by SETTING."""
+
+    names: tuple[str, ...]
+    cells: dict[tuple[str, ...], Mapping[str, Any]]
+
+
+def of_the_text(reading: AnyReading) -> bool:
+    return isinstance(reading, Reading) and not any(getattr(reading, name) for name in ADDED)
+
+
+def split(frame: pd.DataFrame, cells: Cells) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of tables.tidy without the study's, and these, with the fields of their readings.
+
+    The study is of the readings of the text with an upstream, if the profile asks for the table.
+    Fields: sign, LEVELS, and others that are not the same for all.
+    """
+    if NAME not in cells.tables:
+        return frame, frame.iloc[:0]
+    grid = cells.grid[(cells.grid["role"] == "reading") & (cells.grid["upstream_kind"] != "none")]
+    planned = grid[np.array([of_the_text(reading) for reading in grid["reading"]], dtype=bool)]
+    fields = pd.DataFrame([reading.model_dump() for reading in planned["reading"]])
+    kept = [
+        name for name in fields if name in ("sign", *LEVELS) or fields[name].map(str).nunique() > 1
+    ]
+    fields = fields[kept].set_axis(planned.index)
+    studied = distinct(frame).merge(planned[KEYS].join(fields), on=KEYS)
+    rest = frame.merge(planned[KEYS], "left", on=KEYS, indicator=True)["_merge"] == "left_only"
+    return frame[rest.to_numpy()].reset_index(drop=True), studied
+
+
+def sentence(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> str:
+    """The result. studied, frame: of `split`."""
+    settings, ran = _settings(studied), studied[studied["difference_low"].notna()]
+    count = f"Of {studied['refiner'].nunique()} readings in {len(settings)} settings"
+    if ran.empty:
+        return f"{count}, none has an interval."
+    above, below = ran["difference_low"] > 0, ran["difference_high"] < 0
+    several = ran.loc[above, "refiner"].nunique()
+    told = f"{several or 'none'} ha{'s' if several < 2 else 've'} an interval above 0"
+    told += f" ({above.sum()} of {len(ran)} cells are above, {below.sum()} below)"
+    best = ran.loc[ran["difference"].idxmax()]
+    setting = tuple(best[SETTING])
+    gain = gain_text(best, "difference", brief=True).main
+    space, *names = _names(best, studied)
+    levels = map(" ".join, zip(_titles(studied)[1:], names, strict=True))
+    where = ", ".join([space, *levels, SIGNS[best["sign"]].lower()])
+    control = _best_control(frame, setting)
+    beside = "no control was run"
+    if control is not None:
+        name = legend.refiner(control["refiner"]).removesuffix(" (control)")
+        beside = f"the best control, {name}, gains "
+        beside += gain_text(control, "difference", brief=True).main
+    return (
+        f"{count}, {told}; the largest gain is {gain} points ({where}; "
+        f"{setting_text(setting, legend)}), where {beside}."
+    )
+
+
+def readings_grid(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> Grid:
+    """A line per reading, in groups of one sign, settings by columns. Both frames: of `split`."""
+    settings = _settings(studied)
+    groups = []
+    for title, lines in _blocks(studied, frame, legend):
+        rows = []
+        for line in lines:
+            cells = [_gain(line.cells.get(setting)) for setting in settings]
+            rows.append(Row(" · ".join(line.names), cells, control=line.names[-1] == BEST))
+        groups.append(Group(Text(title), rows))
+    columns = [
+        Text(f"{dataset}, {model}", (legend.setting(upstream, batch),))
+        for _, dataset, model, upstream, batch in settings
+    ]
+    return Grid(
+        name=f"{NAME}-results",
+        title=f"{TITLE}: gain over the upstream alone, points ± 95 % interval",
+        columns=[Text(" · ".join(_titles(studied))), *columns],
+        groups=groups,
+        notes=[
+            sentence(studied, frame, legend),
+            "Loss: the validation loss as a mean or, Eq. (5), a sum. Noise: of the soft labels. "
+            "Weights: by the label (Algorithm 1), the sum (Theorem 1), or a gate. Best control: in "
+            "each setting the one with the largest gain.",
+        ],
+    )
+
+
+def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> Figure:
+    """The heat map: a row per reading, in blocks of one sign, a column per setting.
+
+    Colours are of log(1 + |gain|) with the gain's sign, the same for a gain and a loss of a size.
+    """
+    blocks, settings = _blocks(studied, frame, legend), _settings(studied)
+    titles = _titles(studied)
+    left = np.concatenate([[0.1, 1.02, 1.46, 1.88, 2.12], 2.7 + 0.8 * np.arange(len(titles) - 5)])
+    x, at = left[-1] + 0.55 + 0.25 * (len(titles) > 5), {}
+    for i, setting in enumerate(settings):
+        x += GAP * bool(i and setting[:3] != settings[i - 1][:3])
+        at[setting] = x
+        x += TILE
+    rows, end = _places(blocks, 2.15)
+    width, height = x + 0.1, end + 0.5
+    with style():
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
+        _heads(axes, at, legend)
+        for place, name in zip(left, titles, strict=True):
+            axes.text(place, 1.98, literal(name), va="bottom", fontsize=7, color=MUTED)
+        for y, line in rows:
+            if isinstance(line, str):
+                axes.text(0.1, y, line, weight="bold", va="center", fontsize=8)
+                continue
+            for place, name in zip(left, line.names, strict=False):
+                slant = "italic" if name == BEST else "normal"
+                text = literal(name)
+                axes.text(place, y, text, va="center", fontsize=7.5, style=slant)
+            for setting, place in at.items():
+                _tile(axes, place, y, line.cells.get(setting))
+        _key(axes, end, 0.1)
+    return figure
+
+
+def _places(
+    blocks: list[tuple[str, list[Line]]], y: float
+) -> tuple[list[tuple[float, str | Line]], float]:
+    """Headings and rows with where they are, in inches from above, and where they end.
+
+    The first name is not said twice in a row; rows of another one have a little space before them.
+    """
+    places: list[tuple[float, str | Line]] = []
+    for title, lines in blocks:
+        places.append((y, title))
+        before = lines[0].names[0]
+        for i, line in enumerate(lines):
+            first, *others = line.names
+            same = first == before
+            y += PITCH if same or not others else PITCH * 1.3
+            places.append((y, line._replace(names=("" if same and i else first, *others))))
+            before = first
+        y += PITCH * 2
+    return places, y
+
+
+def colour(points: float) -> tuple[float, float, float, float]:
+    """Of a gain: white at 0, alike for both signs."""
+    share = math.log1p(min(abs(points), EXTREME)) / math.log1p(EXTREME)
+    return COLOURS(0.5 + 0.5 * math.copysign(share, points))
+
+
+COLOURS = LinearSegmentedColormap.from_list("gain", RAMP, N=257)  # odd, so that 0 is white
+
+
+def _heads(axes: Axes, at: dict[tuple[str, ...], float], legend: Legend) -> None:
+    """Data set, upstream and batch above the columns."""
+    for part, y in ((3, 0.14), (4, 0.62)):
+        for head in dict.fromkeys(setting[:part] for setting in at):
+            own = [x for setting, x in at.items() if setting[:part] == head]
+            middle, span = (own[0] + own[-1] + TILE) / 2, own[-1] + TILE - own[0]
+            text, room = ", ".join(head[1:3]), 13
+            if part == 4:
+                text, room = legend.upstream(head[3]), 15
+                axes.plot([own[0] + 0.03, own[-1] + TILE - 0.03], [0.97] * 2, color=LINE, lw=0.7)
+            lines = wrap(text, max(8, int(span * room)))
+            drawn = {"ha": "center", "va": "top" if part == 3 else "center", "fontsize": 7.5}
+            weight = "bold" if part == 3 else "normal"
+            axes.text(middle, y, literal("\n".join(lines)), weight=weight, **drawn)
+    for setting, x in at.items():
+        name = BATCHES[setting[-1]]
+        axes.text(
+            x + TILE / 2, 1.98, name, rotation=90, ha="center", va="bottom", fontsize=7, color=INK
+        )
+
+
+def _tile(axes: Axes, x: float, y: float, row: Mapping[str, Any] | None) -> None:
+    ran = row is not None and not np.isnan(row["difference"])
+    face = colour(row["difference"]) if ran else SHADE
+    axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=0.8))
+    if ran:
+        axes.text(
+            x + TILE / 2, y, _short(row["difference"]), ha="center", va="center_baseline",
+            fontsize=7, color=_on(face), weight="bold" if row["difference_low"] > 0 else "normal",
+        )  # fmt: skip
+
+
+def _key(axes: Axes, y: float, x: float) -> None:
+    """Swatches of the scale."""
+    axes.text(x, y, "points", va="center", fontsize=7, color=MUTED)
+    for i, points in enumerate((-EXTREME, -20, -5, -1, 0, 1, 5, 20, EXTREME)):
+        place = x + 0.5 + 0.36 * i
+        face = colour(points)
+        axes.add_patch(Rectangle((place, y - PITCH / 2), 0.36, PITCH, fc=face, ec=LINE, lw=0.4))
+        text = f"{points:+d}".replace("-", "−") if points else "0"
+        drawn = {"ha": "center", "va": "center_baseline", "fontsize": 7, "color": _on(face)}
+        axes.text(place + 0.18, y, text, **drawn)
+    text = "bold: interval above 0; grey: not run"
+    axes.text(x, y + 0.24, text, va="center", fontsize=7, color=MUTED)
+
+
+def _on(face: tuple[float, ...]) -> str:
+    """The colour of text on a face."""
+    light = np.dot((0.2126, 0.7152, 0.0722), np.array(face[:3]) ** 2.2)
+    return INK if light > 0.2 else SURFACE
+
+
+def _short(points: float) -> str:
+    """A sign, and a decimal below ten."""
+    text = f"{points:+.0f}" if abs(points) >= 9.95 else f"{points:+.1f}"
+    return text.replace("-", "−")
+
+
+def _blocks(
+    studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend
+) -> list[tuple[str, list[Line]]]:
+    """Rows under headings: the readings of each sign with the best control, and what else ran."""
+    settings = _settings(studied)
+    best = {setting: _best_control(frame, setting) for setting in settings}
+    best = {setting: row for setting, row in best.items() if row is not None}
+    blocks = []
+    for sign, title in SIGNS.items():
+        rows = studied[studied["sign"] == sign]
+        lines = [
+            Line(_names(of.iloc[0], studied), _by_setting(of))
+            for _, of in rows.groupby("refiner", sort=False)
+        ]
+        if lines:
+            blocks.append((title, [*lines, *([Line((BEST,), best)] if best else [])]))
+    others = distinct(frame[frame["role"] != "baseline"])
+    places = others[SETTING].itertuples(index=False, name=None)
+    others = others[np.array([place in settings for place in places], dtype=bool)]
+    lines = [
+        Line((legend.refiner(name),), _by_setting(others[others["refiner"] == name]))
+        for name in legend.ordered("refiner", others["refiner"])
+    ]
+    return [*blocks, *([("For comparison", lines)] if lines else [])]
+
+
+def _by_setting(rows: pd.DataFrame) -> dict[tuple[str, ...], Mapping[str, Any]]:
+    return {tuple(row[key] for key in SETTING): row for row in rows.to_dict("records")}
+
+
+def _best_control(frame: pd.DataFrame, setting: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The control with the largest gain in a setting, if one was run."""
+    rows = distinct(frame[(frame["role"] == "control") & frame["difference"].notna()])
+    rows = rows[(rows[SETTING] == list(setting)).all(axis=1)]
+    return None if rows.empty else rows.loc[rows["difference"].idxmax()].to_dict()
+
+
+def _names(row: Mapping[str, Any], studied: pd.DataFrame) -> tuple[str, ...]:
+    """The levels of a reading in words, in the order of LEVELS."""
+    return (
+        SPACES[row["space"]],
+        row["reduction"],
+        f"{row['gumbel']:g}",
+        f"{row['beta']:g}",
+        row["weight_rule"],
+        *(str(row[name]) for name in _others(studied)),
+    )
+
+
+def _titles(studied: pd.DataFrame) -> list[str]:
+    return [*LEVELS.values(), *_others(studied)]
+
+
+def _settings(studied: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The study's SETTINGs, those of a data set and a model side by side."""
+    settings = settings_of(studied)
+    places = list(dict.fromkeys(setting[:3] for setting in settings))
+    return sorted(settings, key=lambda setting: places.index(setting[:3]))
+
+
+def _others(studied: pd.DataFrame) -> list[str]:
+    """Fields beyond sign and LEVELS in which the readings differ."""
+    known = ("kind", "sign", *LEVELS)
+    return [name for name in Reading.model_fields if name in studied and name not in known]
+
+
+def _gain(row: Mapping[str, Any] | None) -> Text:
+    return Text() if row is None else gain_text(row, "difference", brief=True)

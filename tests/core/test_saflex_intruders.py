@@ -394,15 +394,14 @@ def test_threads_with_models_of_their_own_take_turns():
     )
     faults, expected = [], refined(mlp(), "jvp")
 
-    def work():
+    def work(model):
         try:
-            model = mlp()
             for how in ("lookahead", "jvp") * 15:
                 close(refined(model, how), expected, 1e-2)
         except Exception as error:  # reported below, in the thread of the test
             faults.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [threading.Thread(target=work, args=(mlp(),)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from replication.files import write_text
-from replication.report import apart, datasets, figures, readings, tables, validation
+from replication.report import apart, datasets, figures, planted, readings, tables, validation
 from replication.report.frames import Cells
 from replication.report.glance import verdict_sentences
 from replication.report.grid import Grid, latex, markdown
@@ -128,6 +128,14 @@ def _readings(report: Report) -> Section:
     return Section(readings.NAME, readings.TITLE, readings.TITLE, rows, grids, drawn, said)
 
 
+def _planted(report: Report) -> Section:
+    rows = planted.planted_frame(report.frame, report.cells)
+    asked = planted.NAME in report.cells.tables and not rows.empty
+    grids = [planted.planted_grid(rows, report.cells.legend)] if asked else []
+    rows = rows.drop(columns="column")
+    return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, [])
+
+
 def _statistics(report: Report) -> Section:
     frame = datasets.dataset_statistics(report.cells)
     heading = f"Table {datasets.NUMBER}"
@@ -148,11 +156,12 @@ SECTIONS: dict[str, Callable[[Report], Section]] = {
     "validation": _validation,
     "apart": _apart,
     "readings": _readings,
+    "planted": _planted,
     "table5": _statistics,
 }
 
 
 def sections(report: Report) -> list[Section]:
     """Every table of the paper, and of those beyond its own what the profile has cells of and, of
-    apart and readings, asks for."""
+    apart, readings and planted, asks for."""
     return [section for build in SECTIONS.values() if (section := build(report)).grids]

@@ -167,7 +167,8 @@ class Tables(Strict):
     """Which tables and figures a profile has, each with its one experiment, with all, or with none.
 
     further: of upstreams beyond the paper's. validation: the validation set's size and quality.
-    apart: what a gain of the paper's protocol is made of. readings: the study of readings.
+    apart: what a gain of the paper's protocol is made of. readings: the study of readings. planted:
+    what is found of planted labels.
     """
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
@@ -179,6 +180,7 @@ class Tables(Strict):
     validation: Annotated[list[Literal["images", "tabular"]], AtMostOne]
     apart: Annotated[list[Literal["all"]], AtMostOne]
     readings: Annotated[list[Literal["all"]], AtMostOne]
+    planted: Annotated[list[Literal["all"]], AtMostOne]
     figure2: Annotated[list[Literal["toy"]], AtMostOne]
 
 

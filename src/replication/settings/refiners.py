@@ -45,7 +45,8 @@ class Posterior(Strict):
 
 
 def _kind(reading) -> str:
-    named = reading.get("kind") if isinstance(reading, dict) else reading.kind
+    """The tag of an entry, or of a reading that is one already."""
+    named = reading.get("kind") if isinstance(reading, dict) else getattr(reading, "kind", None)
     return named or "saflex"
 
 

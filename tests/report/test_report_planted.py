@@ -51,7 +51,7 @@ def test_gains_as_shares_of_the_oracles(found):
 
 
 def test_the_mean_is_over_settings_with_planted_labels(found):
-    means = planted.captured(found[0]).set_index("refiner")
+    means = planted.captured(found[0], found[0]).set_index("refiner")
     assert means.loc["posterior", "captured"] == pytest.approx(6 / 12)
     assert means.loc["confidence", "captured"] == pytest.approx(2 / 12)
     assert means.loc["oracle", "captured"] == 1

@@ -31,11 +31,11 @@ def planted_frame(frame: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     return rows.assign(captured=(rows["difference"] / best).where(rows["planted"] > 0).to_numpy())
 
 
-def captured(rows: pd.DataFrame) -> pd.DataFrame:
-    """By refiner: over settings with planted labels in which it and the oracle were run, the mean
-    `gain`, the `oracle`'s, the quotient of the two, `captured`, and the number of `settings`."""
-    rows = rows[(rows["planted"] > 0) & rows["difference"].notna()]
-    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]]
+def captured(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """By refiner of `shown`: over settings with planted labels in which it and the oracle were run,
+    the mean `gain`, the `oracle`'s, the quotient of the two, `captured`, and how many `settings`."""
+    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]].dropna()
+    rows = shown[(shown["planted"] > 0) & shown["difference"].notna()]
     rows = rows.merge(best.rename(columns={"difference": "oracle"}), on=SETTING)
     rows = rows.rename(columns={"difference": "gain"})
     means = rows.groupby("refiner", sort=False)[["gain", "oracle"]].mean()
@@ -44,16 +44,17 @@ def captured(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
-    """One row per setting: gains over the upstream alone. rows: of `planted_frame`."""
-    roles = rows.drop_duplicates("refiner").set_index("refiner")
+    """One row per setting: gains over the upstream alone of readings, of the controls of those that
+    estimate a share of wrong labels, and of what knows more. rows: of `planted_frame`."""
+    estimates = rows["estimated"].notna() & (rows["role"] == "reading")
+    estimating = legend.ordered("refiner", rows.loc[estimates, "refiner"])
+    knowing = (rows["kind"] == ORACLE) | rows["train_on_validation"]
+    shown = rows[(rows["role"] == "reading") | rows["of"].isin(estimating) | knowing]
     refiners = [
         name
-        for role in ("reading", "rival", "control")
-        for name in legend.ordered("refiner", roles.index[roles["role"] == role])
+        for role in ("reading", "control")
+        for name in legend.ordered("refiner", shown.loc[shown["role"] == role, "refiner"])
     ]
-    guessing = [name for name in refiners if roles.loc[name, "kind"] != ORACLE]
-    estimating = rows.loc[rows["estimated"].notna() & (rows["role"] == "reading"), "refiner"]
-    estimating = legend.ordered("refiner", estimating)
     groups: dict[tuple[str, str], Group] = {}
     for (*setting, planted), group in rows.groupby([*SETTING, "planted"], sort=False):
         named = dict(zip(SETTING, setting, strict=True))
@@ -69,13 +70,12 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
         part = groups.setdefault((named["dataset"], named["model"]), Group(where, []))
         part.rows.append(Row(legend.setting(named["upstream"], named["batch"]), texts))
     notes = ["Estimated: means over all steps. The oracle drops the samples of another class."]
-    for row in captured(rows).to_dict("records"):
-        if row["refiner"] in guessing and roles.loc[row["refiner"], "role"] != "baseline":
-            notes.append(
-                f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points on average over "
-                f"{row['settings']} settings with planted labels, {100 * row['captured']:.0f} % of "
-                f"the oracle's {signed(row['oracle'])}."
-            )
+    for row in captured(shown[shown["kind"] != ORACLE], rows).to_dict("records"):
+        share = f", {100 * row['captured']:.0f} % of the oracle's {signed(row['oracle'])}"
+        notes.append(
+            f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points on average over "
+            f"{row['settings']} settings with planted labels{share if row['gain'] > 0 else ''}."
+        )
     return Grid(
         name=f"{NAME}-gains",
         title=f"{TITLE}: gain over the upstream alone, points ± 95 % interval",

@@ -33,7 +33,7 @@ def planted_frame(frame: pd.DataFrame, cells: Cells) -> pd.DataFrame:
 
 def captured(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """By refiner of `shown`: over settings with planted labels in which it and the oracle were run,
-    the mean `gain`, the `oracle`'s, the quotient of the two, `captured`, and how many `settings`."""
+    the mean `gain`, the `oracle`'s, their quotient, `captured`, and the number of `settings`."""
     best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]].dropna()
     rows = shown[(shown["planted"] > 0) & shown["difference"].notna()]
     rows = rows.merge(best.rename(columns={"difference": "oracle"}), on=SETTING)
@@ -48,8 +48,9 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
     estimate a share of wrong labels, and of what knows more. rows: of `planted_frame`."""
     estimates = rows["estimated"].notna() & (rows["role"] == "reading")
     estimating = legend.ordered("refiner", rows.loc[estimates, "refiner"])
-    knowing = (rows["kind"] == ORACLE) | rows["train_on_validation"]
-    shown = rows[(rows["role"] == "reading") | rows["of"].isin(estimating) | knowing]
+    more = [name for name, entry in legend.refiners.items() if entry.train_on_validation]
+    beside = rows["of"].isin(estimating) | rows["refiner"].isin(more) | (rows["kind"] == ORACLE)
+    shown = rows[(rows["role"] == "reading") | beside]
     refiners = [
         name
         for role in ("reading", "control")

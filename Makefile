@@ -21,6 +21,7 @@ repro: total .venv/installed
 	@mkdir -p data/own
 	@python -m replication.stages.estimate --unmeasured
 	dvc repro
+	@echo "tables, figures and report.html are in $$(ls -td results/*/ | head -n 1)"
 
 total:
 	@profile=$$(sed -n 's,^ *- profiles/\([A-Za-z0-9._-]*\)\.yaml.*,\1,p' dvc.yaml | head -n 1); \

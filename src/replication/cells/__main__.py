@@ -5,6 +5,7 @@ have all of them among their fields: settings as they were run, and where each w
 """
 
 import argparse
+import signal
 from typing import Any
 
 from replication import cells, settings
@@ -106,4 +107,5 @@ def _sources(planned: Planned, cell: Cell, everything: Settings) -> dict[str, st
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     main()

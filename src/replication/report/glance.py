@@ -104,18 +104,17 @@ def in_brief(frame: pd.DataFrame, legend: Legend) -> str:
     return f"{lines}\n\n<details>\n<summary>Every difference</summary>\n\n{table}\n</details>\n"
 
 
-def summary(frame: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """By experiment and reading: its mean gain over the upstream alone, in points, and how many of
-    its cells reproduce a gain and harm. What `dvc metrics` and `dvc exp show` have a column of."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+def summary(frame: pd.DataFrame) -> dict[str, int | dict[str, float]]:
+    """Each reading's mean gain over the upstream alone in points, by experiment, and in how many
+    cells readings reproduce a gain and harm. What `dvc metrics` and `dvc exp show` have a column
+    of."""
     readings = readings_of(frame)
+    found: dict[str, dict[str, float]] = {}
     for (experiment, refiner), group in readings.groupby(["experiment", "refiner"], sort=False):
-        counts = count_verdicts(group)
-        gain = group["difference"].mean()
-        numbers = {} if pd.isna(gain) else {"gain": round(gain, 3)}
-        numbers |= {name: counts[name] for name in ("reproduced", "harm")}
-        found.setdefault(experiment, {})[refiner] = numbers
-    return found
+        if not pd.isna(gain := group["difference"].mean()):
+            found.setdefault(experiment, {})[refiner] = round(gain, 3)
+    counts = count_verdicts(readings)
+    return found | {name: counts[name] for name in ("reproduced", "harm")}
 
 
 def gains(frame: pd.DataFrame, legend: Legend) -> pd.DataFrame:

@@ -117,7 +117,7 @@ def absent(table: Table, legend: Legend) -> str:
     upstreams = ", ".join(legend.of_kinds(table.upstreams))
     return (
         f"Not run: this profile has no cell of this table. Switch to one with {upstreams} on "
-        f"{table.experiment}, `make profile NAME=small`, and type `dvc repro`."
+        f"{table.experiment}, such as `make profile NAME=full`, and type `dvc repro`."
     )
 
 

@@ -40,8 +40,9 @@ class PaperDifference:
 
 
 def signed(points: float) -> str:
-    """Two decimals and a sign, with a true minus."""
-    return f"{points:+.2f}".replace("-", "−")
+    """Two decimals and a sign, with a true minus; what rounds to 0 has no sign."""
+    text = f"{points:+.2f}".replace("-", "−")
+    return "0.00" if float(f"{points:.2f}") == 0 else text
 
 
 @cache

@@ -1,6 +1,7 @@
 """`python -m replication.stages.report PROFILE`: figures, summary and page of a profile."""
 
 import argparse
+import signal
 from pathlib import Path
 
 from replication import settings
@@ -69,4 +70,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     main()

@@ -116,10 +116,12 @@ def provenance(device, seconds: float, code: str) -> Provenance:
     import numpy
     import torch
 
-    named = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor()
+    from replication.training.cell import processor
+
+    named = torch.cuda.get_device_name() if device.type == "cuda" else processor()
     return Provenance(
         seconds=round(seconds, 1),
-        device=f"{device.type}: {named or platform.machine()}",
+        device=f"{device.type}: {named}",
         cpus=os.cpu_count(),
         versions={
             "python": platform.python_version(),

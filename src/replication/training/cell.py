@@ -1,5 +1,6 @@
 """A cell at work: its settings and data on the way in, its result file on the way out."""
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -19,6 +20,7 @@ from replication.training.problems import trees
 from replication.training.problems.supervised import Supervised, Task
 from replication.training.storage import Joined, hold, mapped
 
+CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
 SETS, VIEWS = Path("data/sets"), Path("data/views")
 
@@ -61,7 +63,7 @@ class Work:
             "code": code(self.recipe.dataset.takes),
             "torch": torch.__version__,
             "device": self.device.type,  # `auto` is another precision, too, on a GPU
-            "processor": torch.backends.cpu.get_cpu_capability(),
+            "processor": processor(),
             "threads": self.threads,
         }
 
@@ -147,6 +149,14 @@ def device_of(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise SystemExit("training.device: cuda is set but no GPU is there; set it to auto or cpu")
     return torch.device(wanted)
+
+
+def processor() -> str:
+    """The kind of CPU, on which the last digits depend: its model and what torch uses of it."""
+    text = CPUINFO.read_text() if CPUINFO.exists() else ""
+    models = (line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line)
+    model = next(models, platform.processor() or platform.machine())
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def code(takes: str) -> str:

@@ -40,8 +40,8 @@ profile: .venv/installed
 	@python -m replication.settings "$$NAME"
 
 test: .venv/installed
-	@echo "tests: 4 to 8 minutes on two cores"
-	OMP_NUM_THREADS=1 pytest -n 2
+	@echo "tests: 5 to 8 minutes on two cores"
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 fuzz: EXAMPLES ?= 5000
 fuzz: .venv/installed

@@ -5,7 +5,7 @@ import pandas as pd
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.glance import distinct
 from replication.report.grid import Grid, Group, Row, Text
-from replication.report.legend import Legend
+from replication.report.legend import BATCHES, Legend
 from replication.report.reference import signed
 from replication.report.texts import judged, score_text
 
@@ -32,14 +32,15 @@ def planted_frame(frame: pd.DataFrame, cells: Cells) -> pd.DataFrame:
 
 
 def captured(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """By refiner of `shown`: over settings with planted labels in which it and the oracle were run,
-    the mean `gain`, the `oracle`'s, their quotient, `captured`, and the number of `settings`."""
+    """By batch composition and refiner of `shown`, over settings with planted labels in which it
+    and the oracle were run: the mean `gain`, the `oracle`'s, their quotient, `captured`, and the
+    number of `settings`."""
     best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]].dropna()
     rows = shown[(shown["planted"] > 0) & shown["difference"].notna()]
     rows = rows.merge(best.rename(columns={"difference": "oracle"}), on=SETTING)
     rows = rows.rename(columns={"difference": "gain"})
-    means = rows.groupby("refiner", sort=False)[["gain", "oracle"]].mean()
-    counts = rows.groupby("refiner", sort=False).size()
+    groups = rows.groupby(["batch", "refiner"], sort=False)
+    means, counts = groups[["gain", "oracle"]].mean(), groups.size()
     return means.assign(captured=means["gain"] / means["oracle"], settings=counts).reset_index()
 
 
@@ -74,8 +75,9 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
     for row in captured(shown[shown["kind"] != ORACLE], rows).to_dict("records"):
         share = f", {100 * row['captured']:.0f} % of the oracle's {signed(row['oracle'])}"
         notes.append(
-            f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points on average over "
-            f"{row['settings']} settings with planted labels{share if row['gain'] > 0 else ''}."
+            f"{BATCHES[row['batch']].capitalize()}, {legend.refiner(row['refiner'])}: "
+            f"{signed(row['gain'])} points on average over {row['settings']} settings with planted "
+            f"labels{share if row['gain'] > 0 else ''}."
         )
     return Grid(
         name=f"{NAME}-gains",

@@ -3,13 +3,14 @@
 A loader is imported when it is called, so that asking for an origin costs nothing.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from replication.data.dataset import Dataset, Split
 from replication.data.download import obtain
-from replication.data.sources import DataError, origin
+from replication.data.sources import OWN, DataError, origin
 from replication.settings.datasets import AnyDataSource
 
 __all__ = ["DataError", "Dataset", "Split", "load", "obtain", "origin", "statistics"]
@@ -26,10 +27,16 @@ def load(name: str, source: AnyDataSource, folder: Path | str, seed: int) -> Dat
     """The data set `name` from `folder/name/`, read as its settings say.
 
     seed: draws the splits of data sets that have no published ones; others do not depend on it.
-    ValueError or FileNotFoundError naming file and remedy.
+    ValueError or FileNotFoundError naming file and remedy; of the user's own, the file in data/own.
     """
     loader = import_module(f"{__name__}.{LOADERS[source.kind]}")
-    return loader.load(name, source, Path(folder) / name, seed)
+    try:
+        return loader.load(name, source, Path(folder) / name, seed)
+    except ValueError as error:
+        if not source.own:
+            raise
+        copy, theirs = (f"{where / name}{os.sep}" for where in (Path(folder), OWN))
+        raise ValueError(str(error).replace(copy, theirs)) from error
 
 
 def statistics(name: str, source: AnyDataSource, folder: Path | str) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ YAML is read as DVC reads it, version 1.2 without duplicate keys.
 """
 
 import re
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.error import MarkedYAMLError
 
 from replication.files import write_text
+from replication.settings.fields import Strict
 from replication.settings.settings import Settings
 
 PARAMS, PROFILES, PIPELINE = Path("params.yaml"), Path("profiles"), Path("dvc.yaml")
@@ -114,6 +117,13 @@ def _move_own(contents: dict[str, Any], profile: Path) -> list[str]:
     return keys
 
 
+def _names(kind: type[BaseModel]) -> Iterator[str]:
+    """Every key that a file of settings can have."""
+    yield from kind.model_fields
+    for narrower in kind.__subclasses__():
+        yield from _names(narrower)
+
+
 def _described(error: dict[str, Any], fields: Any, profile: Path, own: list[str]) -> str:
     """One line for one error: file, key, what is expected, what was found.
 
@@ -131,6 +141,9 @@ def _described(error: dict[str, Any], fields: Any, profile: Path, own: list[str]
     in_profile |= ".".join(map(str, location[:2])) in own
     where = f"{profile if in_profile else PARAMS}: "
     found, message = error["input"], error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        close = get_close_matches(str(location[-1]), sorted(set(_names(Strict))), 2)
+        message = "no such setting" + (f"; is {' or '.join(close)} meant?" if close else "")
     told = error["type"] == "value_error" or isinstance(found, dict | BaseModel)
     shown = "" if told else f", got {found!r}"
     if not location:

@@ -72,13 +72,28 @@ def of_earlier_parameters():
     return model, logits
 
 
+def of_nearly_the_same_parameters():
+    model = mlp()
+    logits = model(samples())
+    F.cross_entropy(model(samples()), Y).backward()
+    torch.optim.SGD(model.parameters(), 1e-3).step()
+    return model, logits
+
+
 def of_another_batch():
     model = mlp()
     return model, model(samples(seed=3))
 
 
 @pytest.mark.parametrize(
-    "made", [of_another_mode, of_a_larger_batch, of_earlier_parameters, of_another_batch]
+    "made",
+    [
+        of_another_mode,
+        of_a_larger_batch,
+        of_earlier_parameters,
+        of_nearly_the_same_parameters,
+        of_another_batch,
+    ],
 )
 def test_look_ahead_does_without_logits_of_another_pass(made):
     model, logits = made()

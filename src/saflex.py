@@ -463,7 +463,7 @@ class Posterior:
         q_i = (1 - e) s_i / ((1 - e) s_i + e (1 - s_i) / (K - 1)),    s_i = exp(-KL(y_i || p_i)),
 
     which is p_i[y_i] for a class y_i, and w_i = q_i / sum_j q_j. e is the most likely one for the
-    batch, of 101 from 0 to 1 - 1 / K. Labels are kept. In a process group batches are those of all
+    batch, of 0, 0.01, ..., 0.99. Labels are kept. In a process group batches are those of all
     ranks.
     """
 
@@ -493,7 +493,7 @@ class Posterior:
         _require(ok, "log_p", "log-probabilities (B, K)", log_p)
         y, (_, K) = as_soft_labels(y_aug, *log_p.shape).to(log_p), log_p.shape
         s = (torch.special.entr(y) + y * log_p.clamp_min(-1e30)).sum(1).exp().clamp_max(1)
-        e = torch.linspace(0, 1 - 1 / K, 101).to(s)[:, None]
+        e = torch.arange(100).to(s)[:, None] / 100
         right, wrong = (1 - e) * s, e * (1 - s) / max(K - 1, 1)
         likelihood = _over_ranks((right + wrong).clamp_min(TINY).log().sum(1))
         best = likelihood.argmax()

@@ -93,25 +93,23 @@ def test_weights_are_bayes_and_the_share_is_the_most_likely(seed, classes, batch
 
     def joint(e):
         """P(label right, label) and P(label wrong, label), summed over the true class."""
-        right, wrong = torch.zeros(batch).double(), torch.zeros(batch).double()
-        for i in range(batch):
-            for k in range(classes):
-                if k == y[i]:
-                    right[i] += (1 - e) * p[i, k]
-                else:
-                    wrong[i] += e / (classes - 1) * p[i, k]
-        return right, wrong
+        given = torch.full((classes, classes), e / (classes - 1)).double()  # label by true class
+        given.fill_diagonal_(1 - e)
+        both = p * given.T[y]
+        own = F.one_hot(y, classes).bool()
+        return both[own], both.masked_fill(own, 0).sum(1)
 
     right, wrong = joint(float(found.wrong))
     weights = right / (right + wrong)
     torch.testing.assert_close(found.weights, weights / weights.sum())
     best = (right + wrong).log().sum()
-    for e in torch.linspace(0, 1 - 1 / classes, 21):
-        assert best >= torch.stack(joint(float(e))).sum(0).log().sum() - 1e-3 * batch
+    for e in range(100):
+        assert best >= torch.stack(joint(e / 100)).sum(0).log().sum() - 1e-9
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
-def test_the_share_of_wrong_labels_is_found(share):
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("K", [2, 4])
+def test_the_share_of_wrong_labels_is_found(share, K):
     generator = torch.Generator().manual_seed(0)
     truth = torch.randint(K, (4000,), generator=generator)
     log_p = (3 * F.one_hot(truth, K) + torch.randn(4000, K, generator=generator)).log_softmax(1)
@@ -120,7 +118,7 @@ def test_the_share_of_wrong_labels_is_found(share):
     y = (truth + wrong * torch.randint(1, K, (4000,), generator=generator)) % K
     found = saflex.Posterior(network()).solve(log_p, y)
     assert found.wrong == pytest.approx(share, abs=0.03)
-    assert found.weights[wrong].sum() <= 0.5 * share
+    assert found.weights[wrong].sum() <= 0.75 * share
 
 
 def test_soft_labels_are_judged_by_their_divergence():

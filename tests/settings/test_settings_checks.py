@@ -97,7 +97,7 @@ def test_what_does_not_fit_an_experiment(copy, experiment, key, name, message):
             "refiners.permuted-paper: permuted is the permuted control of paper already",
         ),
         ("refiners", "permuted", {"role": "reading"}, "refiners.permuted.role"),
-        ("refiners", "train-validation", {"validation_noise": 0.2}, "takes no validation_share"),
+        ("refiners", "train-validation", {"validation_noise": 0.2}, "takes no validation_noise"),
         ("refiners", "train-validation", {"kind": "saflex"}, "refiners.train-validation"),
         ("refiners", "paper-size25", {"validation_share": 0.0}, "paper-size25.validation_share"),
     ],

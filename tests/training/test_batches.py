@@ -8,7 +8,7 @@ import torch
 from made_tasks import BOTH, NONE, SAFLEX, TRAINING, recipe, task
 
 from replication import upstream
-from replication.settings import upstreams
+from replication.settings import refiners, upstreams
 from replication.training.batches import validation_batch
 from replication.training.problems.supervised import Supervised
 
@@ -42,15 +42,58 @@ def test_every_epoch_sees_every_sample_once_in_even_batches():
     assert torch.equal(images_seen.sort()[0], work.pool[0].flatten(1).float().sum(1).sort()[0])
 
 
-def test_train_plus_validation_takes_the_same_number_of_steps():
-    work = task(recipe(BOTH))
+def both_splits(work):
     splits = work.dataset.train, work.dataset.validation
     both = tuple(
         torch.from_numpy(np.concatenate([getattr(split, part) for split in splits]))
         for part in ("inputs", "labels")
     )
-    work = dataclasses.replace(work, pool=both, views=None)
+    return dataclasses.replace(work, pool=both, views=None)
+
+
+def images_in(batches, field="x"):
+    return {image.numpy().tobytes() for b in batches for image in getattr(b, field)}
+
+
+def test_train_plus_validation_takes_the_same_number_of_steps():
+    work = both_splits(task(recipe(BOTH)))
     assert [len(b.y) for b in Supervised(work, 0).batches(0)] == [8, 8, 7]
+
+
+def test_planted_labels_are_those_of_training_samples_alone():
+    settings = upstreams.Mislabelled(kind="mislabelled", share=1.0)
+    plan = recipe(BOTH).model_copy(update={"upstream": settings})
+    work = dataclasses.replace(both_splits(task(plan)), upstream=upstream.build(settings, 2))
+    train = {image.tobytes() for image in work.dataset.train.inputs}
+    seen = {True: 0, False: 0}
+    for batch in Supervised(work, 0).batches(0):
+        for image, y, y_aug in zip(batch.x, batch.y, batch.y_aug, strict=True):
+            of_train = image.numpy().tobytes() in train
+            seen[of_train] += 1
+            assert (y_aug.argmax() != y) == of_train
+    assert all(seen.values())
+
+
+def test_folds_take_turns_as_validation_data_and_are_not_trained_on_then():
+    folds = refiners.CrossFitted(kind="cross-fitted", role="reading", reading="probs", folds=3)
+    work = both_splits(task(recipe(folds, validation_batch="all")))
+    problem, everyone = Supervised(work, 0), {image.numpy().tobytes() for image in work.pool[0]}
+    held = []
+    for epoch in range(4):
+        batches = list(problem.batches(epoch))
+        held.append(images_in(batches, "x_val"))
+        trained = images_in(batches)
+        assert len(trained) == min(len(everyone) - len(held[-1]), len(work.dataset.train))
+        assert not trained & held[-1]
+        labels = {x.numpy().tobytes(): int(y) for x, y in zip(*work.pool, strict=True)}
+        assert all(
+            labels[x.numpy().tobytes()] == y
+            for b in batches
+            for x, y in zip(b.x_val, b.y_val, strict=True)
+        )
+    assert held[0] | held[1] | held[2] == everyone
+    assert sum(map(len, held[:3])) == len(everyone)
+    assert held[3] == held[0]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 import replication.data
 from replication import settings
+from replication.files import write_json
 from replication.settings import refiners, upstreams
 from replication.stages import views
 from replication.training import cell
@@ -61,6 +62,26 @@ def test_a_refiners_part_of_the_validation_split(sets):
     labels = {x.tobytes(): y for x, y in zip(*vars(whole.validation).values(), strict=True)}
     true = np.array([labels[x.tobytes()] for x in half.validation.inputs])
     assert (half.validation.labels != true).sum() == 0.4 * len(half.validation)
+
+
+def test_train_plus_a_part_of_validation_has_that_part_and_its_views(sets, monkeypatch):
+    part = refiners.Alone(
+        kind="none", role="control", train_on_validation=True, validation_share=0.25
+    )
+    planned = next(p for p in settings.methods(QUICK) if p.method.refiner == "train-validation")
+    (sets / "views/quick/images/digits").mkdir(parents=True)
+    folder = sets / "views/quick/images/digits/randaugment"
+    folder.mkdir()
+    made = work(sets, "train-validation", refiner=part)
+    views.store(planned.recipe.model_copy(update={"views": 2}), "digits", cell.SETS, folder)
+    write_json(folder / "views.json", cell.views_of(made.recipe, made.files))
+    seen = []
+    monkeypatch.setattr(cell, "fit", lambda problem, *_: seen.append(problem.task))
+    made.train(3, lambda: None)
+    (task,), drawn = seen, made.dataset(3).validation
+    assert len(task.pool[1]) == task.views.inputs.shape[1] == 200 + 50 == 200 + len(drawn)
+    assert (task.pool[0][200:].numpy() == drawn.inputs).all()
+    assert (task.views.labels[0, 200:].argmax(1).numpy() == drawn.labels).all()
 
 
 def test_the_options_are_part_of_the_cells_identity(sets, paper):

@@ -11,6 +11,7 @@ from typing import Any
 from replication import cells, settings
 from replication.cells import Cell, CellFile, Provenance
 from replication.settings import Planned, Settings
+from replication.settings.refiners import READ
 
 
 def main() -> None:
@@ -101,7 +102,7 @@ def _sources(planned: Planned, cell: Cell, everything: Settings) -> dict[str, st
     }
     if planned.recipe.reading:
         refiner = planned.recipe.refiner
-        steered = refiner if refiner.kind == "saflex" else everything.refiners[refiner.of]
+        steered = refiner if refiner.kind in READ else everything.refiners[refiner.of]
         sources["reading"] = f"params.yaml: readings.{steered.reading}"
     return sources
 

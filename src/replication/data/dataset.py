@@ -45,14 +45,18 @@ class Dataset:
     def with_validation(self, share: float, noise: float, seed: int) -> "Dataset":
         """The same with `share` of the validation split, `noise` of whose labels are wrong.
 
-        At least one sample stays, and samples keep their order. A wrong label is any other class
-        with equal probability. For one seed, smaller sets lie in larger ones, and fewer wrong
-        labels among more.
+        Samples keep their order. A wrong label is any other class with equal probability. For one
+        seed, smaller sets lie in larger ones, and fewer wrong labels among more.
         """
         random, whole = np.random.default_rng(seed), self.validation
         order, shifts = random.permutation(len(whole)), random.integers(1, self.classes, len(whole))
-        size = max(1, round(share * len(whole)))
-        kept, noisy = np.sort(order[:size]), order[: round(noise * size)]
-        labels = whole.labels.copy()
+        kept = part(len(whole), share, seed)
+        noisy, labels = order[: round(noise * len(kept))], whole.labels.copy()
         labels[noisy] = (labels[noisy] + shifts[noisy]) % self.classes
         return replace(self, validation=Split(whole.inputs[kept], labels[kept]))
+
+
+def part(n: int, share: float, seed: int) -> np.ndarray:
+    """Which of n samples a seed draws: (m,) in order, m at least 1."""
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: max(1, round(share * n))])

@@ -50,7 +50,7 @@ def build(
         return steered(inputs, labels, val=validation, logits=logits)
 
     match settings.kind:
-        case "saflex":
+        case "saflex" | "cross-fitted":
             return saflex
         case "permuted":
             return Permuted(saflex, steered.solve, generator)

@@ -93,8 +93,8 @@ def verdict(gain: Interval | None, controls: Sequence[Interval | None]) -> str:
 
 def headline(cells: Cells, column: Column = OWN) -> pd.DataFrame:
     """The scores of a column: KEYS, seed, split, weights, metric, value, resplit, and of the grid
-    role, of, kind, train_on_validation, upstream_kind."""
-    described = ["role", "of", "kind", "train_on_validation", "upstream_kind"]
+    role, of, kind, train_on_validation, share, upstream_kind."""
+    described = ["role", "of", "kind", "train_on_validation", "share", "upstream_kind"]
     wanted = wanted_scores(cells, column)[[*KEYS, *SCORED, *described]].dropna(subset=SCORED)
     return cells.scores.merge(wanted, on=[*KEYS, *SCORED])
 
@@ -160,7 +160,7 @@ def headroom(cells: Cells) -> pd.DataFrame:
     scores = headline(cells)
     clean = scores["upstream_kind"] == "none"
     alone = scores["role"] == "baseline"
-    both = (scores["kind"] == "none") & scores["train_on_validation"]
+    both = (scores["kind"] == "none") & scores["train_on_validation"] & (scores["share"] == 1)
     upstream = scores[~clean & alone]
     candidates = {
         "clean samples alone": (scores[clean & alone], CLEAN),

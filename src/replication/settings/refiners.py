@@ -92,9 +92,9 @@ class Alone(Refiner):
     kind: Literal["none"]
 
     @model_validator(mode="after")
-    def _views_are_of_the_whole_split(self):
-        if self.train_on_validation and not self.whole_validation:
-            raise ValueError("train_on_validation: takes no validation_share or validation_noise")
+    def _views_have_right_labels(self):
+        if self.train_on_validation and self.validation_noise:
+            raise ValueError("train_on_validation: takes no validation_noise")
         return self
 
 
@@ -111,6 +111,20 @@ class Saflex(Steered):
     reading: str
 
 
+class CrossFitted(Refiner):
+    """A reading whose pool is dealt into folds that take turns, an epoch each, as validation data.
+
+    reading: its name under `readings`.
+    """
+
+    kind: Literal["cross-fitted"]
+    reading: str
+    folds: Annotated[int, Field(ge=2)] = 5
+    train_on_validation: Literal[True] = True
+    validation_share: Literal[1.0] = 1.0
+    validation_noise: Literal[0.0] = 0.0
+
+
 class Imitation(Steered):
     """The control of a refiner, `of`, without its information.
 
@@ -123,6 +137,8 @@ class Imitation(Steered):
     of: str
 
 
+READ = ("saflex", "cross-fitted")
+"""Kinds of refiners that name a reading."""
 IMITATIONS = get_args(Imitation.model_fields["kind"].annotation)
 
 
@@ -144,5 +160,6 @@ class SoftAugmentation(Refiner):
 
 
 AnyRefiner = Annotated[
-    Alone | Saflex | Imitation | Oracle | SoftAugmentation, Field(discriminator="kind")
+    Alone | Saflex | CrossFitted | Imitation | Oracle | SoftAugmentation,
+    Field(discriminator="kind"),
 ]

@@ -9,7 +9,7 @@ from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Name, Strict
 from replication.settings.models import AnyModel
 from replication.settings.profile import Grid, Profile, Training
-from replication.settings.refiners import IMITATIONS, AnyReading, AnyRefiner
+from replication.settings.refiners import IMITATIONS, READ, AnyReading, AnyRefiner
 from replication.settings.upstreams import AnyUpstream
 
 
@@ -34,7 +34,7 @@ class Settings(Strict):
         entry = self.refiners[refiner]
         if entry.kind in IMITATIONS:
             entry = self.refiners[entry.of]
-        return self.readings.get(entry.reading) if entry.kind == "saflex" else None
+        return self.readings.get(entry.reading) if entry.kind in READ else None
 
     def seeds(self, experiment: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""
@@ -64,7 +64,7 @@ class Settings(Strict):
             key = f"refiners.{name}"
             if refiner.role == "baseline" and name != "none":
                 yield f"{key}.role: the baseline is `none`"
-            if refiner.kind == "saflex" and refiner.reading not in self.readings:
+            if refiner.kind in READ and refiner.reading not in self.readings:
                 yield f"{key}.reading: {refiner.reading!r} is none of {_listed(self.readings)}"
             if refiner.of is None:
                 continue
@@ -90,6 +90,8 @@ class Settings(Strict):
                 yield from _undefined("toy.refiners", name, self.refiners)
                 if self.refiners[name].crops_only:
                     yield f"toy.refiners: {name!r} needs upstreams that crop"
+                if self.refiners[name].kind in ("oracle", "cross-fitted"):
+                    yield f"toy.refiners: {name!r} is for data sets, which the toy is not"
             if "none" not in profile.toy.refiners:
                 yield "toy.refiners: 'none' is expected among them, the upstream alone"
         for experiment, grid in profile.experiments.items():

@@ -43,8 +43,11 @@ class Batch:
 class Batches:
     """Batches of nearly equal size, each with the samples' next view.
 
-    pool: what is trained on; an epoch takes `size` of it. views, upstream: augmentations stored
-    beforehand or drawn in each step; both None where the samples themselves are trained on.
+    pool: `size` training samples, then validation samples where these are trained on too. An epoch
+    takes `size` of it. views, upstream: augmentations stored beforehand or drawn in each step; both
+    None where the samples themselves are trained on. planted: they plant wrong labels, in training
+    samples alone: others keep theirs. folds: of the pool, that take turns as validation data in
+    place of `validation`.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
 
@@ -53,7 +56,9 @@ class Batches:
     classes: int
     views: Views | None
     upstream: Upstream | None
+    planted: bool
     validation: Pairs
+    folds: int | None
     training: Training
     device: torch.device
     seed: int
@@ -61,12 +66,24 @@ class Batches:
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         (inputs, labels), count = self.pool, math.ceil(self.size / self.training.batch_size)
-        order = torch.randperm(len(labels), generator=self.streams["order"])[: self.size]
-        for i in order.to(inputs.device).tensor_split(count):
+        members, validation = self._roles(epoch)
+        order = torch.randperm(len(members), generator=self.streams["order"])[: self.size]
+        for i in members[order].to(inputs.device).tensor_split(count):
             x, y = inputs[i].to(self.device), labels[i].to(self.device)
             x_aug, y_aug, visible = self._augmented(i, x, y, epoch)
-            j = validation_batch(self.validation[1], self.training, self.streams["validation"])
-            yield Batch(x, y, x_aug, y_aug, *(part[j] for part in self.validation), visible)
+            j = validation_batch(validation[1], self.training, self.streams["validation"])
+            yield Batch(x, y, x_aug, y_aug, *(part[j] for part in validation), visible)
+
+    def _roles(self, epoch: int) -> tuple[Tensor, Pairs]:
+        """Those of the pool that are trained on in an epoch, and the validation data."""
+        everything = torch.arange(len(self.pool[1]))
+        if self.folds is None:
+            return everything, self.validation
+        generator = torch.Generator().manual_seed(self.seed)
+        held = torch.randperm(len(everything), generator=generator) % self.folds
+        held = held == epoch % self.folds
+        fold = everything[held]
+        return everything[~held], tuple(p[fold.to(p.device)].to(self.device) for p in self.pool)
 
     def _augmented(self, i: Tensor, x: Tensor, y: Tensor, epoch: int):
         visible = None
@@ -84,6 +101,9 @@ class Batches:
             y_aug = self.views.labels[view, i].to(self.device)
             if self.views.visible is not None:
                 visible = self.views.visible[view, i].to(self.device)
+        if self.planted:
+            own = F.one_hot(y, self.classes).to(y_aug)
+            y_aug = torch.where((i >= self.size)[:, None].to(self.device), own, y_aug)
         return x_aug, y_aug, visible
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from replication import data, upstream
 from replication.cells import Cell, CellFile, Data, Seed
+from replication.data.dataset import part
 from replication.files import checksums, hash_of, read_json
 from replication.settings import Planned, Recipe
 from replication.training.batches import Views
@@ -18,7 +19,7 @@ from replication.training.checkpoints import Checkpoints
 from replication.training.loop import fit
 from replication.training.problems import trees
 from replication.training.problems.supervised import Supervised, Task
-from replication.training.storage import Joined, hold, mapped
+from replication.training.storage import hold, mapped
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
@@ -88,7 +89,7 @@ class Work:
         )
         views = drawn = None
         if self.recipe.views:
-            views = _views(self._stored(), splits, held)
+            views = _views(self._stored(), splits, held, refiner.validation_share, seed)
         elif self.cell.upstream != "none":
             drawn = upstream.build(self.recipe.upstream, dataset.classes)
         clean = self.cell.batch == "clean-augmented"
@@ -134,12 +135,17 @@ def views_of(recipe: Recipe, files: dict[str, str]) -> dict:
     return {key: settings[key] for key in ("dataset", "upstream", "views")} | {"files": files}
 
 
-def _views(folder: Path, splits: list[str], held: Callable) -> Views:
-    def joined(part: str) -> Tensor | Joined:
-        return held([mapped(folder / f"{split}_{part}.npy") for split in splits], axis=1)
+def _views(folder: Path, splits: list[str], held: Callable, share: float, seed: int) -> Views:
+    """Those of the training split, and of the validation samples that a seed draws."""
 
-    cropped = (folder / "train_visible.npy").exists()
-    return Views(joined("inputs"), joined("labels"), joined("visible") if cropped else None)
+    def of(split: str, field: str) -> np.ndarray:
+        array = mapped(folder / f"{split}_{field}.npy")
+        if split == "train" or share == 1:
+            return array
+        return array[:, part(array.shape[1], share, seed)]
+
+    fields = ["inputs", "labels"] + ["visible"] * (folder / "train_visible.npy").exists()
+    return Views(*(held([of(split, field) for split in splits], axis=1) for field in fields))
 
 
 def device_of(wanted: str) -> torch.device:

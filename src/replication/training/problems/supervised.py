@@ -28,8 +28,8 @@ class Task:
     """What a seed of a cell is trained with, on one device.
 
     views, upstream: see Batches. clean: the clean batch is trained on beside the augmented one.
-    pool: what is trained on, (inputs, labels); larger than the training split for the control that
-        trains on validation samples too, in the same number of steps.
+    pool: what is trained on, (inputs, labels): the training split, and the validation split behind
+        it for refiners that train on both, in the same number of steps.
     """
 
     dataset: Dataset
@@ -82,6 +82,8 @@ class Supervised:
             classes=task.dataset.classes,
             views=task.views,
             upstream=upstream,
+            planted=task.recipe.upstream.planted > 0,
+            folds=getattr(task.recipe.refiner, "folds", None),
             validation=tuple(
                 torch.from_numpy(part).to(device) for part in (validation.inputs, validation.labels)
             ),

@@ -99,7 +99,7 @@ TRAINING = {
     "device": "cpu",
 }
 OF_PAPER = ("table1", "table2", "table5", "table7", "table8", "figure2")
-TABLES = (*OF_PAPER, "further", "validation", "apart", "readings", "planted")
+TABLES = (*OF_PAPER, "further", "validation", "apart", "readings", "planted", "steering")
 REFINERS = (
     "none",
     "paper",

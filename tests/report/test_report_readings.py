@@ -115,6 +115,17 @@ def test_a_field_that_differs_beside_the_levels_is_shown():
     assert laid_out.groups[1].rows[-1].label.endswith("label · 0.5")
 
 
+def test_a_refiner_s_own_validation_batch_is_shown():
+    more = {**MORE["refiners"], "x7": {**MORE["refiners"]["x7"], "validation_batch": "all"}}
+    part = grid(["digits"], ["resnet18-slim"], ["mixup"], ["none", *FIELDS], ())
+    everything = settings(part, more={**MORE, "refiners": more}, asked=("readings",))
+    studied, frame, legend = split(everything)
+    laid_out = readings.readings_grid(studied, frame, legend)
+    assert str(laid_out.columns[0]).endswith("weights · validation batch")
+    printed = [row.label for row in laid_out.groups[1].rows]
+    assert [label.rpartition(" · ")[2] for label in printed] == ["as set"] * 3 + ["all"]
+
+
 def test_the_sentence_counts_and_names_the_largest_gain():
     studied, frame, legend = split(populated())
     assert readings.sentence(studied, frame, legend) == (

@@ -50,11 +50,22 @@ def test_a_method_is_planned_with_the_settings_it_is_run_with(copy):
         method, recipe = planned.method, planned.recipe
         place = method.experiment, method.dataset, method.model
         assert planned.seeds == everything.seeds(*place)
-        assert recipe.training == everything.training(*place)
+        assert recipe.training == everything.training(*place, method.refiner)
         assert recipe.dataset == everything.datasets[method.dataset]
         assert recipe.model == everything.models[method.model]
         assert recipe.upstream == everything.upstreams[method.upstream]
         assert recipe.refiner == everything.refiners[method.refiner]
+
+
+def test_a_refiner_s_own_validation_batch_is_part_of_how_its_cells_are_trained(copy):
+    before = {p.method: p.dump() for p in methods(load("small"))}
+    change = {"validation_batch": "all"}
+    copy.change("params.yaml", lambda params: params["refiners"]["smoothing"].update(change))
+    for planned in methods(load("small")):
+        if planned.method.refiner == "smoothing":
+            expected = before[planned.method]
+            expected["recipe"]["training"]["validation_batch"] = "all"
+        assert planned.dump() == before[planned.method]
 
 
 def test_a_control_imitates_the_reading_of_the_refiner_that_it_names():

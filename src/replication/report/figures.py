@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import apart, readings, validation
+from replication.report import apart, readings, steering, validation
 from replication.report.drawing import save, style
 from replication.report.glance import distinct
 from replication.report.legend import Legend
@@ -122,6 +122,28 @@ def of_validation(swept: pd.DataFrame, legend: Legend) -> list[Drawn]:
                 "class.",
                 f"Paired differences to the upstream alone in points. {said}.",
                 validation.validation_figure(rows, legend),
+            )
+        )
+    return drawn
+
+
+def of_steering(rows: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """A figure for each data set. rows: of steering.steering."""
+    drawn = []
+    for dataset, of in rows.groupby("dataset", sort=False):
+        said = "; ".join(
+            f"{100 * row.planted:.0f} % wrong, {row.samples} samples: {row.difference:+.2f}"
+            for row in of.itertuples()
+        )
+        drawn.append(
+            Drawn(
+                f"{steering.NAME}-{dataset}",
+                f"{steering.TITLE} On {dataset}",
+                "Paired differences in points with half the width of their 95 % intervals, wrong "
+                "labels planted in the training samples against validation samples.",
+                f"The reading minus the upstream on train + validation in points. {said}.",
+                steering.steering_figure(of, legend),
+                light=True,
             )
         )
     return drawn

@@ -24,6 +24,7 @@ PLANNED = (
     "planted",
     "model_kind",
     "reading",
+    "validation_batch",
 )
 
 
@@ -46,7 +47,7 @@ class Cells:
     it trains on validation data, and the `share` and `noise` of the validation split that it sees
     and the `base` that sees it as it is; the kinds of the rest; the share of labels that the
     upstream has `planted` wrong ones in; and the `reading` of its refiner, or of the one that it
-    imitates, as settings have it.
+    imitates, as settings have it; and its own `validation_batch`, or "as set" by the profile.
     scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
     `resplit`, the test rows for each training row where every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.
@@ -115,6 +116,7 @@ def _planned(method: Planned, legend: Legend) -> tuple:
         recipe.upstream.planted,
         recipe.model.kind,
         recipe.reading,
+        refiner.validation_batch or "as set",
     )
 
 

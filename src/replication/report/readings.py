@@ -1,7 +1,6 @@
 """The study of readings: the gain of every reading of the text that a profile plans, as a table, a
 heat map and one sentence."""
 
-import math
 from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any, NamedTuple
@@ -9,24 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from replication.report.drawing import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    SHADE,
-    SURFACE,
-    literal,
-    style,
-)
+from replication.report.drawing import INK, LINE, MUTED, SHADE, SURFACE, literal, style
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.glance import distinct
 from replication.report.grid import Grid, Group, Row, Text
+from replication.report.heat import EXTREME, colour, on, short
 from replication.report.legend import BATCHES, Legend
 from replication.report.statistics import settings_of
 from replication.report.texts import gain_text, setting_text
@@ -46,11 +35,9 @@ SPACES = {"probs": "probabilities", "logits": "logits", "log_probs": "log-probs"
 SIGNS = {1: "Sign as derived", -1: "Sign as printed, Eq. (9)"}
 ADDED = ("keep_labels", "optimizer_aware", "centre", "normalise", "unit_scale", "shrink")
 """What the text does not have: a reading with one of these is not of the study."""
+BATCH = "validation_batch"
 BEST = "best control"
 
-EXTREME = 50
-"""From this many points on the colour is the same."""
-RAMP = ("#7a2f00", ORANGE, SURFACE, BLUE, "#00395c")
 TILE, PITCH, GAP = 0.43, 0.185, 0.14
 """Inches: the width of a tile, the height of a row, the space between data sets."""
 
@@ -77,6 +64,7 @@ def split(frame: pd.DataFrame, cells: Cells) -> tuple[pd.DataFrame, pd.DataFrame
     grid = cells.grid[(cells.grid["role"] == "reading") & (cells.grid["upstream_kind"] != "none")]
     planned = grid[np.array([of_the_text(reading) for reading in grid["reading"]], dtype=bool)]
     fields = pd.DataFrame([reading.model_dump() for reading in planned["reading"]])
+    fields = fields.assign(**{BATCH: [*planned[BATCH]]})
     kept = [
         name for name in fields if name in ("sign", *LEVELS) or fields[name].map(str).nunique() > 1
     ]
@@ -199,15 +187,6 @@ def _places(
     return places, y
 
 
-def colour(points: float) -> tuple[float, float, float, float]:
-    """Of a gain: white at 0, alike for both signs."""
-    share = math.log1p(min(abs(points), EXTREME)) / math.log1p(EXTREME)
-    return COLOURS(0.5 + 0.5 * math.copysign(share, points))
-
-
-COLOURS = LinearSegmentedColormap.from_list("gain", RAMP, N=257)  # odd, so that 0 is white
-
-
 def _heads(axes: Axes, at: dict[tuple[str, ...], float], legend: Legend) -> None:
     """Data set, upstream and batch above the columns."""
     for part, y in ((3, 0.14), (4, 0.62)):
@@ -235,8 +214,8 @@ def _tile(axes: Axes, x: float, y: float, row: Mapping[str, Any] | None) -> None
     axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=0.8))
     if ran:
         axes.text(
-            x + TILE / 2, y, _short(row["difference"]), ha="center", va="center_baseline",
-            fontsize=7, color=_on(face), weight="bold" if row["difference_low"] > 0 else "normal",
+            x + TILE / 2, y, short(row["difference"]), ha="center", va="center_baseline",
+            fontsize=7, color=on(face), weight="bold" if row["difference_low"] > 0 else "normal",
         )  # fmt: skip
 
 
@@ -248,22 +227,10 @@ def _key(axes: Axes, y: float, x: float) -> None:
         face = colour(points)
         axes.add_patch(Rectangle((place, y - PITCH / 2), 0.36, PITCH, fc=face, ec=LINE, lw=0.4))
         text = f"{points:+d}".replace("-", "−") if points else "0"
-        drawn = {"ha": "center", "va": "center_baseline", "fontsize": 7, "color": _on(face)}
+        drawn = {"ha": "center", "va": "center_baseline", "fontsize": 7, "color": on(face)}
         axes.text(place + 0.18, y, text, **drawn)
     text = "bold: interval above 0; grey: not run"
     axes.text(x, y + 0.24, text, va="center", fontsize=7, color=MUTED)
-
-
-def _on(face: tuple[float, ...]) -> str:
-    """The colour of text on a face."""
-    light = np.dot((0.2126, 0.7152, 0.0722), np.array(face[:3]) ** 2.2)
-    return INK if light > 0.2 else SURFACE
-
-
-def _short(points: float) -> str:
-    """A sign, and a decimal below ten."""
-    text = f"{points:+.0f}" if abs(points) >= 9.95 else f"{points:+.1f}"
-    return text.replace("-", "−")
 
 
 def _blocks(
@@ -316,7 +283,7 @@ def _names(row: Mapping[str, Any], studied: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _titles(studied: pd.DataFrame) -> list[str]:
-    return [*LEVELS.values(), *_others(studied)]
+    return [*LEVELS.values(), *(name.replace("_", " ") for name in _others(studied))]
 
 
 def _settings(studied: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -329,7 +296,8 @@ def _settings(studied: pd.DataFrame) -> list[tuple[str, ...]]:
 def _others(studied: pd.DataFrame) -> list[str]:
     """Fields beyond sign and LEVELS in which the readings differ."""
     known = ("kind", "sign", *LEVELS)
-    return [name for name in Reading.model_fields if name in studied and name not in known]
+    fields = (*Reading.model_fields, BATCH)
+    return [name for name in fields if name in studied and name not in known]
 
 
 def _gain(row: Mapping[str, Any] | None) -> Text:

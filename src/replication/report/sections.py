@@ -7,7 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from replication.files import write_text
-from replication.report import apart, datasets, figures, planted, readings, tables, validation
+from replication.report import (
+    apart,
+    datasets,
+    figures,
+    planted,
+    readings,
+    steering,
+    tables,
+    validation,
+)
 from replication.report.frames import Cells
 from replication.report.glance import verdict_sentences
 from replication.report.grid import Grid, latex, markdown
@@ -136,6 +145,16 @@ def _planted(report: Report) -> Section:
     return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, [])
 
 
+def _steering(report: Report) -> Section:
+    cells, legend = report.cells, report.cells.legend
+    rows = steering.steering(cells)
+    asked = steering.NAME in cells.tables and not rows.empty
+    grids = [steering.steering_grid(rows, legend)] if asked else []
+    drawn = figures.of_steering(rows, legend) if asked else []
+    said = steering.steering_sentences(rows, legend) if asked else []
+    return Section(steering.NAME, steering.TITLE, steering.TITLE, rows, grids, drawn, said)
+
+
 def _statistics(report: Report) -> Section:
     frame = datasets.dataset_statistics(report.cells)
     heading = f"Table {datasets.NUMBER}"
@@ -157,11 +176,12 @@ SECTIONS: dict[str, Callable[[Report], Section]] = {
     "apart": _apart,
     "readings": _readings,
     "planted": _planted,
+    "steering": _steering,
     "table5": _statistics,
 }
 
 
 def sections(report: Report) -> list[Section]:
     """Every table of the paper, and of those beyond its own what the profile has cells of and, of
-    apart, readings and planted, asks for."""
+    apart, readings, planted and steering, asks for."""
     return [section for build in SECTIONS.values() if (section := build(report)).grids]

@@ -10,7 +10,7 @@ from replication.report.reference import paper_difference, paper_value
 from replication.report.statistics import OWN, analyse, headroom
 
 PAPER = ["paper_mean", "paper_sd", "paper_low", "paper_high", "paper_sets", "paper_same_set"]
-OPTIONS = ["train_on_validation", "base", "share", "noise", "reading"]
+OPTIONS = ["train_on_validation", "base", "share", "noise", "reading", "validation_batch"]
 """What the tidy frame leaves out of frames.PLANNED."""
 
 AUROC = (

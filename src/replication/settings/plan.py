@@ -12,8 +12,9 @@ from replication.settings.refiners import AnyReading, AnyRefiner
 from replication.settings.settings import Settings
 from replication.settings.upstreams import AnyUpstream
 
-REPORTED = {"role", "of", "label", "reading"}
-"""Fields of an entry that no figure of a cell depends on; a reading's own settings stand for it."""
+REPORTED = {"role", "of", "label", "reading", "validation_batch"}
+"""Fields of an entry that no figure of a cell depends on, or that stand elsewhere in its settings:
+a reading's own, and how it is trained."""
 
 
 class Recipe(Strict):
@@ -83,7 +84,7 @@ def methods(settings: Settings) -> list[Planned]:
                         upstream=settings.upstreams[upstream],
                         refiner=settings.refiners[refiner],
                         reading=settings.reading(refiner),
-                        training=settings.training(experiment, dataset, model),
+                        training=settings.training(experiment, dataset, model, refiner),
                         views=grid.views if stored else 0,
                     ),
                 )

@@ -15,6 +15,7 @@ from replication.settings.fields import (
     Positive,
     Share,
     Strict,
+    ValidationBatch,
 )
 
 
@@ -39,7 +40,7 @@ class Training(Strict):
 
     epochs: Count
     batch_size: Count
-    validation_batch: Annotated[int, Field(ge=4)] | Literal["all"]
+    validation_batch: ValidationBatch
     validation_sampling: Literal["uniform", "stratified", "balanced"]
     weight_decay: NonNegative
     drops: list[Share]
@@ -168,7 +169,7 @@ class Tables(Strict):
 
     further: of upstreams beyond the paper's. validation: the validation set's size and quality.
     apart: what a gain of the paper's protocol is made of. readings: the study of readings. planted:
-    what is found of planted labels.
+    what is found of planted labels. steering: by validation data, or training on them.
     """
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
@@ -181,6 +182,7 @@ class Tables(Strict):
     apart: Annotated[list[Literal["all"]], AtMostOne]
     readings: Annotated[list[Literal["all"]], AtMostOne]
     planted: Annotated[list[Literal["all"]], AtMostOne]
+    steering: Annotated[list[Literal["all"]], AtMostOne]
     figure2: Annotated[list[Literal["toy"]], AtMostOne]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from replication.settings.fields import NonNegative, Positive, Share, Strict
+from replication.settings.fields import NonNegative, Positive, Share, Strict, ValidationBatch
 
 Role = Literal["baseline", "reading", "control", "rival"]
 
@@ -65,6 +65,7 @@ class Refiner(Strict):
 
     train_on_validation: the pool has both splits. validation_share: of the validation split, drawn
     per seed; validation_noise: share of what is left whose labels are moved to another class.
+    validation_batch: another one than its profile's.
     """
 
     crops_only: ClassVar[bool] = False
@@ -74,6 +75,7 @@ class Refiner(Strict):
     train_on_validation: bool = False
     validation_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     validation_noise: Share = 0.0
+    validation_batch: ValidationBatch | None = None
 
     @property
     def whole_validation(self) -> bool:

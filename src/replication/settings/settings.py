@@ -41,8 +41,11 @@ class Settings(Strict):
         grid = self.profile.experiments[experiment]
         return min([grid.seeds, *grid.limits_of("seeds", dataset, model)])
 
-    def training(self, experiment: str, dataset: str, model: str) -> Training:
-        """How the cells of a data set and a model are trained: the recipe within their limits."""
+    def training(
+        self, experiment: str, dataset: str, model: str, refiner: str = "none"
+    ) -> Training:
+        """How the cells of a data set and a model are trained: the recipe within their limits,
+        with the validation batch of a refiner that has its own."""
         grid = self.profile.experiments[experiment]
         epochs = grid.limits_of("epochs", dataset, model)
         batch_sizes = grid.limits_of("batch_size", dataset, model)
@@ -50,6 +53,8 @@ class Settings(Strict):
             "epochs": min([grid.training.epochs, *epochs]),
             "batch_size": min(batch_sizes, default=grid.training.batch_size),
         }
+        if own_batch := self.refiners[refiner].validation_batch:
+            own["validation_batch"] = own_batch
         return grid.training.model_copy(update=own)
 
     def _in_definitions(self) -> Iterator[str]:
@@ -90,7 +95,8 @@ class Settings(Strict):
                 yield from _undefined("toy.refiners", name, self.refiners)
                 if self.refiners[name].crops_only:
                     yield f"toy.refiners: {name!r} needs upstreams that crop"
-                if self.refiners[name].kind in ("oracle", "cross-fitted"):
+                refiner = self.refiners[name]
+                if refiner.kind in ("oracle", "cross-fitted") or refiner.validation_batch:
                     yield f"toy.refiners: {name!r} is for data sets, which the toy is not"
             if "none" not in profile.toy.refiners:
                 yield "toy.refiners: 'none' is expected among them, the upstream alone"

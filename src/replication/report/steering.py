@@ -1,0 +1,143 @@
+"""What to do with validation data: steer by them, or train on them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from replication.report.drawing import MUTED, SURFACE, literal, style
+from replication.report.frames import KEYS, SETTING, Cells
+from replication.report.grid import Grid, Group, Row, Text
+from replication.report.heat import colour, on, short
+from replication.report.legend import BATCHES, Legend
+from replication.report.statistics import headline, paired
+from replication.report.tables import in_percent
+from replication.report.texts import gain_text
+
+NAME, TITLE = "steering", "Steer by validation data, or train on them?"
+PLACE = ["experiment", "dataset", "model", "batch", "base"]
+"""What a panel has in common."""
+TILE, PITCH, LEFT = 0.8, 0.42, 1.15
+"""Inches: width and height of a tile, and what stands at its left."""
+
+
+def steering(cells: Cells) -> pd.DataFrame:
+    """Readings that see a part of the validation split, minus the upstream trained on it as well.
+
+    A row per SETTING, `base` (the reading that sees the whole) and `share` of the split: n of
+    `difference`, its mean, sd and interval in points, `planted`, the share of wrong labels, and
+    `samples`. Readings of which no part was asked for are absent.
+    """
+    options = cells.grid[[*KEYS, "base", "noise", "planted"]]
+    scores = headline(cells).merge(options, on=KEYS)
+    scores = scores[scores["noise"] == 0]
+    steered = scores[(scores["role"] == "reading") & ~scores["train_on_validation"]]
+    altered = steered.loc[steered["share"] < 1, "base"].unique()
+    steered = steered[steered["base"].isin(altered)]
+    trained = scores[(scores["kind"] == "none") & scores["train_on_validation"]]
+    gains = in_percent(paired(steered, trained, [*SETTING, "share"]))
+    gains = gains.rename(
+        columns={c: "difference" if c == "mean" else f"difference_{c}" for c in gains}
+    )
+    described = steered[[*KEYS, "base", "share", "planted"]].drop_duplicates()
+    rows = described.merge(gains.reset_index(), on=KEYS)
+    sizes = [
+        cells.files[key].data.validation for key in rows[KEYS].itertuples(index=False, name=None)
+    ]
+    return rows.assign(samples=np.array(sizes, dtype=int))
+
+
+def steering_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
+    """A line per setting, shares of the validation split by columns. rows: of `steering`."""
+    shares = sorted(rows["share"].unique())
+    groups = []
+    for place, panel in rows.groupby(PLACE, sort=False):
+        lines = []
+        for (upstream, batch), line in panel.groupby(["upstream", "batch"], sort=False):
+            of = {row["share"]: row for row in line.to_dict("records")}
+            texts = [_gain(of[share]) if share in of else Text() for share in shares]
+            lines.append(Row(legend.setting(upstream, batch), texts))
+        _, dataset, model, _, base = place
+        groups.append(Group(Text(f"{dataset}, {model}", (legend.refiner(base),)), lines))
+    return Grid(
+        name=f"{NAME}-results",
+        title=f"{TITLE} The reading minus the upstream on train + validation, points",
+        columns=[Text("Upstream, trained on"), *(Text(f"{100 * s:g} % of it") for s in shares)],
+        groups=groups,
+        notes=[
+            *steering_sentences(rows, legend),
+            "Both have the same validation samples; those that are trained on keep their labels.",
+        ],
+    )
+
+
+def steering_sentences(rows: pd.DataFrame, legend: Legend) -> list[str]:
+    """Of each panel, in how many of its combinations which of the two is better."""
+    said = []
+    for (_, dataset, model, batch, base), panel in rows.groupby(PLACE, sort=False):
+        above, below = panel["difference_low"] > 0, panel["difference_high"] < 0
+        said.append(
+            f"{dataset}, {model}, {BATCHES[batch]}: {legend.refiner(base)} is better than train + "
+            f"validation in {above.sum()} of {len(panel)} combinations of size and wrong labels, "
+            f"worse in {below.sum()}."
+        )
+    return said
+
+
+def steering_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
+    """A heat map for each panel of a data set: wrong labels against validation samples."""
+    panels = [(place, of) for place, of in rows.groupby(PLACE, sort=False)]
+    heights = [0.75 + PITCH * of["planted"].nunique() + 0.5 for _, of in panels]
+    columns = max(of["share"].nunique() for _, of in panels)
+    width, height = LEFT + TILE * columns + 0.15, sum(heights) + 0.35
+    with style():
+        figure = Figure(figsize=(width, height))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
+        top = 0.0
+        for (place, panel), room in zip(panels, heights, strict=True):
+            _, dataset, model, batch, base = place
+            heading = f"{dataset}, {model}, {BATCHES[batch]}"
+            axes.text(0.1, top + 0.2, literal(heading), weight="bold", va="center")
+            text = f"{legend.refiner(base)} minus train + validation, points"
+            axes.text(0.1, top + 0.42, literal(text), va="center", fontsize=8, color=MUTED)
+            wrong = sorted(panel["planted"].unique())
+            sizes = sorted(panel["samples"].unique())
+            for y, planted in enumerate(wrong):
+                middle = top + 0.65 + PITCH * (y + 0.5)
+                label = f"{100 * planted:.0f} % wrong"
+                axes.text(LEFT - 0.1, middle, label, ha="right", va="center", fontsize=8)
+                for x, samples in enumerate(sizes):
+                    of = panel[(panel["planted"] == planted) & (panel["samples"] == samples)]
+                    for row in of.to_dict("records"):
+                        _tile(axes, LEFT + TILE * x, middle, row)
+            foot = top + 0.65 + PITCH * len(wrong) + 0.16
+            for x, samples in enumerate(sizes):
+                place = LEFT + TILE * (x + 0.5)
+                axes.text(place, foot, f"{samples}", ha="center", va="center", fontsize=8)
+            axes.text(LEFT - 0.1, foot, "samples", ha="right", va="center", fontsize=8, color=MUTED)
+            top += room
+        note = "bold: interval clear of 0; blue: steering is better"
+        axes.text(0.1, height - 0.2, note, va="center", fontsize=7.5, color=MUTED)
+    return figure
+
+
+def _tile(axes, x: float, y: float, row: Mapping[str, Any]) -> None:
+    face = colour(row["difference"])
+    axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=1))
+    clear = row["difference_low"] > 0 or row["difference_high"] < 0
+    drawn = {"ha": "center", "va": "center_baseline", "color": on(face)}
+    weight = "bold" if clear else "normal"
+    middle = x + TILE / 2
+    axes.text(middle, y - 0.06, short(row["difference"]), fontsize=8.5, weight=weight, **drawn)
+    half = row["difference_high"] - row["difference"]
+    if not np.isnan(half):
+        axes.text(middle, y + 0.12, f"± {half:.1f}", fontsize=6.5, **drawn)
+
+
+def _gain(row: Mapping[str, Any]) -> Text:
+    text = gain_text(row, "difference", brief=True)
+    return Text(text.main, (f"{row['samples']} samples",))

@@ -117,7 +117,8 @@ def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[s
     H = A + ridge tr(A) / d I and A = F'F / 4n, the curvature 1/4 of every logit. y: as in `solve`.
     """
     _check(ridge=ridge)
-    named = {p: n for n, p in _named(model).items() if n in scope_names(model, "head")}
+    names = {*scope_names(model, "head")}
+    named = {p: n for n, p in _named(model).items() if n in names}
     head, seen = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)][-1], []
     _require(head.weight in named, "model", "a last nn.Linear with a weight to train", head)
 
@@ -505,8 +506,8 @@ def scope_names(model: nn.Module, scope) -> list[str]:
     """Names of the trainable parameters in a scope: "all", "head" or prefixes, as in SAFLEX."""
     named = {n: p for n, p in _named(model).items() if p.requires_grad}
     if scope == "head":
-        linears = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)]
-        found = [[n for n, p in named.items() if p in {*m.parameters()}] for m in linears[-1:]]
+        linears = [{*m.parameters()} for m in _bare(model).modules() if isinstance(m, nn.Linear)]
+        found = [[n for n, p in named.items() if p in own] for own in linears[-1:]]
     else:
         stems = [scope] if isinstance(scope, str) else scope
         found = [[n for n in named if s == "all" or f"{n}.".startswith(f"{s}.")] for s in stems]

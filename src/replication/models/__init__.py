@@ -8,6 +8,7 @@ from replication.data.dataset import Dataset
 from replication.settings.models import AnyModel
 
 MODELS = {
+    "convnet": "images.convnet.ConvNet",
     "resnet": "images.resnet.ResNet",
     "mlp": "tabular.mlp.MLP",
     "saint": "tabular.saint.SAINT",

@@ -27,6 +27,15 @@ class ResNet(Model):
     stem_stride: Count = 1
 
 
+class ConvNet(Model):
+    """widths: channels of its stages, at least 8 for the same reason."""
+
+    takes: ClassVar[str] = "images"
+    kind: Literal["convnet"]
+    learning_rate: Positive
+    widths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
+
+
 class MLP(Model):
     takes: ClassVar[str] = "tabular"
     kind: Literal["mlp"]
@@ -58,4 +67,4 @@ class Trees(Model):
     iterations: Count
 
 
-AnyModel = Annotated[ResNet | MLP | SAINT | Trees, Field(discriminator="kind")]
+AnyModel = Annotated[ResNet | ConvNet | MLP | SAINT | Trees, Field(discriminator="kind")]

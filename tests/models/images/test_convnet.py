@@ -16,7 +16,8 @@ def network(widths=(8, 16), channels=1, classes=3):
 @pytest.mark.parametrize("side", [8, 9, 28])
 def test_each_stage_but_the_first_has_half_the_side(side):
     maps = network((8, 16, 24)).representations(torch.randn(2, 1, side, side))
-    sides = [side, -(-side // 2), -(-(-(-side // 2)) // 2)]
+    half = (side + 1) // 2
+    sides = [side, half, (half + 1) // 2]
     assert [m.shape for m in maps] == [
         *((2, width, s, s) for width, s in zip((8, 16, 24), sides, strict=True)),
         (2, 3),

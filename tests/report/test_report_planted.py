@@ -5,7 +5,9 @@ import pytest
 from made_cells import cell, grid, made, settings, write
 
 from replication.report import planted
+from replication.report.figures import of_planted
 from replication.report.frames import read_cells
+from replication.report.plots import found_of_planted
 from replication.report.tables import tidy
 
 PLANTED = {"kind": "mislabelled", "share": 0.3, "label": "30 % wrong"}
@@ -71,6 +73,21 @@ def test_the_table_says_so(found):
     assert [text.main for text in row.cells][:2] == ["60", "25.0"]
     assert any("+3.00 points on average over 2 settings" in note for note in grid.notes)
     assert any("50 % of the oracle's +6.00" in note for note in grid.notes)
+
+
+def test_the_figure_has_each_gain_as_a_share_of_the_oracles(found):
+    rows = planted.drawn_rows(*found)
+    assert set(rows["upstream"]) == {"wrong30", "wrong60"}  # the oracle of right labels gains 0
+    (axes,) = found_of_planted(rows, found[1]).axes
+    marks = [float(*line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 1]
+    expected = [
+        100 * gain / oracle for *gains, oracle in [(1, 0.5, 4), (5, 1.5, 8)] for gain in gains
+    ]
+    assert marks == pytest.approx(expected)
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["30 % wrong, augmented only (+4.0)", "60 % wrong, augmented only (+8.0)"]
+    (drawn,) = of_planted(*found)
+    assert "posterior: +5.00" in drawn.alt
 
 
 def test_settings_without_an_oracle_are_left_out(found):

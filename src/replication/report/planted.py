@@ -44,14 +44,30 @@ def captured(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return means.assign(captured=means["gain"] / means["oracle"], settings=counts).reset_index()
 
 
+def drawn_rows(rows: pd.DataFrame, legend: Legend) -> pd.DataFrame:
+    """Those of settings with an oracle that surely gains, as plots.found_of_planted takes them."""
+    sure = rows[(rows["kind"] == ORACLE) & (rows["difference_low"] > 0)]
+    part = rows[rows["difference"].notna() & (rows["role"] != "baseline")]
+    part = part.merge(sure[SETTING], on=SETTING)
+    shown = (part["role"] == "reading") | _beside(part, rows, legend)
+    part = part[shown & (part["kind"] != "permuted")]
+    return part[part[SETTING].apply(tuple, axis=1).duplicated(keep=False)]
+
+
+def _beside(part: pd.DataFrame, rows: pd.DataFrame, legend: Legend) -> pd.Series:
+    """Which are controls of readings that estimate a share of wrong labels, or know more."""
+    estimates = rows["estimated"].notna() & (rows["role"] == "reading")
+    more = [name for name, entry in legend.refiners.items() if entry.train_on_validation]
+    of_these = part["of"].isin(rows.loc[estimates, "refiner"])
+    return of_these | part["refiner"].isin(more) | (part["kind"] == ORACLE)
+
+
 def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
     """One row per setting: gains over the upstream alone of readings, of the controls of those that
     estimate a share of wrong labels, and of what knows more. rows: of `planted_frame`."""
     estimates = rows["estimated"].notna() & (rows["role"] == "reading")
     estimating = legend.ordered("refiner", rows.loc[estimates, "refiner"])
-    more = [name for name, entry in legend.refiners.items() if entry.train_on_validation]
-    beside = rows["of"].isin(estimating) | rows["refiner"].isin(more) | (rows["kind"] == ORACLE)
-    shown = rows[(rows["role"] == "reading") | beside]
+    shown = rows[(rows["role"] == "reading") | _beside(rows, rows, legend)]
     refiners = [
         name
         for role in ("reading", "control")

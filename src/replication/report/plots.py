@@ -126,6 +126,48 @@ def scores(rows: pd.DataFrame, legend: Legend) -> Figure:
     return figure
 
 
+def found_of_planted(rows: pd.DataFrame, legend: Legend) -> Figure:
+    """Gains as a share of the oracle's, a line per setting in which the oracle surely gains.
+
+    rows: of planted.planted_frame with a gain. Readings and the controls of those that estimate a
+    share of wrong labels, and training on validation data too; what lies outside is at the edge.
+    """
+    groups = []
+    for (dataset, model), part in rows.groupby(["dataset", "model"], sort=False):
+        lines = []
+        for (upstream, batch), line in part.groupby(["upstream", "batch"], sort=False):
+            best = line.loc[line["kind"] == "oracle", "difference"].item()
+            shares = [f"difference{end}" for end in ("", "_low", "_high")]
+            others = line[line["kind"] != "oracle"]
+            others = others.assign(**{name: 100 * others[name] / best for name in shares})
+            label = f"{legend.setting(upstream, batch)} ({best:+.1f})"
+            lines.append((label, others.to_dict("records")))
+        groups.append((f"{dataset}, {model}", lines))
+    figure, axes, lines = _lines(groups, extra=1.4, width=6.4, pitch=0.34)
+    left, right = -40, 120
+    with style():
+        axes.axvline(0, color=INK, lw=0.9, zorder=1)
+        axes.axvline(100, color=INK, lw=0.9, ls=":", zorder=1)
+        axes.set_xlim(left, right)
+        for y, line in lines:
+            for row, shift in zip(line, np.linspace(-0.3, 0.3, len(line)), strict=True):
+                look = legend.look(row["refiner"])
+                if left <= row["difference"] <= right:
+                    _interval(axes, y + shift, row, "difference", look)
+                else:
+                    end, arrow = (left, "◂") if row["difference"] < left else (right, "▸")
+                    drawn = {"color": look.colour, "ha": "center", "va": "center", "fontsize": 8}
+                    axes.text(end, y + shift, arrow, **drawn)
+        axes.set_xlabel("% of the oracle's gain, whose points are in brackets")
+        names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
+        handles = [
+            _mark(legend.look(name), legend.refiner(name))
+            for name in legend.ordered("refiner", names)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.5)
+    return figure
+
+
 def _points_axis(axes: Axes, extreme: float = np.inf) -> None:
     """A horizontal axis in percent points; beyond LINEAR on a symmetric log scale."""
     label = "points"

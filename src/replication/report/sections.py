@@ -141,8 +141,9 @@ def _planted(report: Report) -> Section:
     rows = planted.planted_frame(report.frame, report.cells)
     asked = planted.NAME in report.cells.tables and not rows.empty
     grids = [planted.planted_grid(rows, report.cells.legend)] if asked else []
+    drawn = figures.of_planted(rows, report.cells.legend) if asked else []
     rows = rows.drop(columns="column")
-    return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, [])
+    return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, drawn)
 
 
 def _steering(report: Report) -> Section:

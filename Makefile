@@ -1,6 +1,7 @@
 # make repro                 environment, then every table and figure of the active profile
 # make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
 # make profile NAME=small    make another profile the active one
+# make verify                are quick's figures those of results/reference?
 # make test | lint | lab     the tests, the linter, the notebooks
 # make fuzz EXAMPLES=5000    as many random inputs for each test of tests/fuzz, and kills; 25 minutes
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: repro total profile test fuzz lab lint
+.PHONY: repro total profile verify test fuzz lab lint
 .DEFAULT_GOAL := repro
 
 repro: total .venv/installed
@@ -38,6 +39,9 @@ profile: export NAME := $(NAME)
 profile: .venv/installed
 	@test -n "$$NAME" || { echo "which? make profile NAME=..., of" profiles/*.yaml; exit 2; }
 	@python -m replication.settings "$$NAME"
+
+verify: .venv/installed
+	@python -m replication.verify quick
 
 test: .venv/installed
 	@echo "tests: 5 to 8 minutes on two cores"

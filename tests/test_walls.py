@@ -27,6 +27,7 @@ LAYERS = (
     {"bilevel", "toy", "training"},
     {"report"},
     {"stages"},
+    {"verify"},
 )
 """A room imports from itself and from those above it in this list; neighbours do not mix, but for
 the studies of the method, which build refiners as the training does."""

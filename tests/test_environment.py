@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+from replication.settings import load
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -141,12 +143,13 @@ def make(tmp_path, monkeypatch):
 def test_make_repro_says_first_how_long_it_takes(make):
     text = make("-n", "repro")
     assert text.index("total: ") < text.index("-m venv") < text.index("dvc repro")
-    assert "about 15 minutes on two cores (5 for the environment, 10 for profile quick" in make(
-        "total"
-    )
+    minutes = load("quick").profile.minutes
+    parts = f"(5 for the environment, {minutes} for profile quick"
+    assert f"about {5 + minutes} minutes on two cores {parts}" in make("total")
     (make.folder / ".venv").mkdir()
     (make.folder / ".venv/installed").touch()
-    assert "about 10 minutes on two cores (0 for the environment, 10 for" in make("total")
+    parts = f"(0 for the environment, {minutes} for"
+    assert f"about {minutes} minutes on two cores {parts}" in make("total")
     pipeline = make.folder / "dvc.yaml"
     pipeline.write_text(
         pipeline.read_text().replace("profiles/quick.yaml", "profiles/full.yaml", 1)

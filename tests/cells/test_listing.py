@@ -13,6 +13,8 @@ from replication.cells.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 ONE = "digits", "mixup", "paper", "augmented"
+IMAGES = settings.load("quick").profile.images
+SEEDS, EPOCHS = IMAGES.seeds, IMAGES.training.epochs
 
 
 @pytest.fixture
@@ -63,6 +65,11 @@ def store(seeds, *words, **changes):
     return cell
 
 
+def mean_of(seeds):
+    """The mean of the scores that so many seeds have in `store`, in per cent."""
+    return 50 + (seeds - 1) / 2
+
+
 def test_without_words_a_line_a_cell(listing):
     lines = listing().splitlines()
     everything = settings.load()
@@ -85,10 +92,10 @@ def test_the_command_of_a_line_trains_its_cell(listing):
 @pytest.mark.parametrize(
     ("seeds", "changes", "state", "score"),
     [
-        (5, {}, "done", "52.00 accuracy"),
-        (7, {}, "done", "53.00 accuracy"),
-        (2, {}, "2 of 5 seeds", "50.50 accuracy"),
-        (5, {"epochs": 3}, "other settings", "52.00 accuracy"),
+        (SEEDS, {}, "done", f"{mean_of(SEEDS):.2f} accuracy"),
+        (SEEDS + 2, {}, "done", f"{mean_of(SEEDS + 2):.2f} accuracy"),
+        (2, {}, f"2 of {SEEDS} seeds", "50.50 accuracy"),
+        (SEEDS, {"epochs": EPOCHS + 1}, "other settings", f"{mean_of(SEEDS):.2f} accuracy"),
     ],
 )
 def test_a_cell_that_was_run_says_how_far(listing, seeds, changes, state, score):
@@ -101,23 +108,24 @@ def test_a_cell_that_was_run_says_how_far(listing, seeds, changes, state, score)
 
 
 def test_more_seeds_make_a_done_cell_a_part_of_one(listing):
-    store(5, *ONE)
-    path = Path("profiles/quick.yaml")
-    path.write_text(path.read_text().replace("seeds: 5", "seeds: 8", 1))
-    assert "5 of 8 seeds" in listing(*ONE)
+    store(SEEDS, *ONE)
+    path, more = Path("profiles/quick.yaml"), SEEDS + 3
+    path.write_text(path.read_text().replace(f"seeds: {SEEDS}", f"seeds: {more}", 1))
+    assert f"{SEEDS} of {more} seeds" in listing(*ONE)
 
 
 def test_words_choose_and_show_settings_with_where_they_were_set(listing):
-    text = listing(*ONE)
+    text, (method, cell) = listing(*ONE), planned(*ONE)
+    rate = str(method.recipe.model.learning_rate)
     assert sum("replication.stages.train" in line for line in text.splitlines()) == 1
     for setting, value, place in (
         ("dataset.train", "200", "params.yaml: datasets.digits"),
-        ("model.width", "8", "params.yaml: models.resnet18-slim"),
+        ("model.learning_rate", rate, f"params.yaml: models.{cell.model}"),
         ("upstream.alpha", "0.4", "params.yaml: upstreams.mixup"),
         ("refiner.kind", "saflex", "params.yaml: refiners.paper"),
         ("reading.temperature", "0.01", "params.yaml: readings.paper"),
-        ("training.epochs", "8", "profiles/quick.yaml: images.training, .limits"),
-        ("views", "8", "profiles/quick.yaml: images.views"),
+        ("training.epochs", str(EPOCHS), "profiles/quick.yaml: images.training, .limits"),
+        ("views", str(IMAGES.views), "profiles/quick.yaml: images.views"),
     ):
         (line,) = (x for x in text.splitlines() if x.split()[:1] == [setting])
         assert line.split(None, 2)[1:] == [value, place]
@@ -131,12 +139,12 @@ def test_a_control_shows_the_reading_that_it_imitates(listing):
 
 
 def test_settings_are_those_it_was_run_with_and_what_they_are_now(listing):
-    cell = store(5, *ONE, epochs=3)
+    cell = store(SEEDS, *ONE, epochs=EPOCHS + 1)
     cells.write(cell.provenance("quick"), Provenance(seconds=1.5, device="cpu: x", date="2026"))
     text = listing(*ONE)
     (line,) = (x for x in text.splitlines() if x.split()[:1] == ["training.epochs"])
-    assert line.split()[1] == "3"
-    assert line.endswith(", now 8")
+    assert line.split()[1] == str(EPOCHS + 1)
+    assert line.endswith(f", now {EPOCHS}")
     assert text.count(", now ") == 1
     assert "ran 2026 on cpu: x, 1.5 s" in text
 
@@ -166,5 +174,5 @@ def test_it_is_started_as_a_module(listing):
         text=True,
     )
     assert done.returncode == 0
-    assert done.stdout.startswith("not run  5 seeds")
+    assert done.stdout.startswith(f"not run  {SEEDS} seeds")
     assert "| torch" not in done.stderr

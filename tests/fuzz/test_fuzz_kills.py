@@ -29,8 +29,8 @@ def shrink(profile):
         grid = profile[name]
         grid |= {"seeds": 2, "refiners": ["none", METHODS[name][-1]]}
         grid["training"] |= {"epochs": 6, "select": "best"}
-    profile["tabular"] |= {"models": ["mlp"]}
-    profile["images"] |= {"upstreams": ["randaugment"], "views": 2}
+        grid |= {"models": [METHODS[name][3]], "upstreams": [METHODS[name][4]]}
+    profile["images"] |= {"views": 2}
 
 
 def start(folder, *command):

@@ -63,7 +63,7 @@ def shrink(content):
     toy = content["toy"]
     toy |= {"seeds": 2, "steps": 3, "sigmas": [0.0, 0.5], "test": 60, "grid": 11}
     toy["picture"] |= {"steps": [1, 2]}
-    content["tables"] |= {"table2": [], "table5": [], "further": []}
+    content["tables"] |= {"table2": [], "table5": [], "further": [], "planted": []}
 
 
 def cells(folder):

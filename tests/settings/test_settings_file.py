@@ -31,20 +31,20 @@ QUICK, PARAMS = "profiles/quick.yaml", "params.yaml"
         (PARAMS, "  mixup:\n", "  010:\n", ("upstreams.10", "string")),
         (QUICK, "  - digits\n", "  - digitz\n", ("images.datasets", "digitz breastmnist")),
         (QUICK, "  - digits\n", "  - 1\n", ("images.datasets.0", "string 1")),
-        (QUICK, "seeds: 5 ", "seedz: 5 ", ("images.seedz", "no such setting", "seeds")),
-        (QUICK, "seeds: 5 ", "seeds: 0 ", ("images.seeds", "0 1")),
-        (QUICK, "seeds: 5 ", "seeds: '5' ", ("images.seeds", "integer '5'")),
+        (QUICK, "seeds: ", "seedz: ", ("images.seedz", "no such setting", "seeds")),
+        (QUICK, "seeds: ", "seeds: 0  # ", ("images.seeds", "0 1")),
+        (QUICK, "seeds: ", "seeds: '5'  # ", ("images.seeds", "integer '5'")),
         (QUICK, "- augmented\n", "- augmnted\n", ("images.batches.0", "augmnted 'augmented'")),
-        (QUICK, "validation_batch: 50", "validation_batch: 3", ("validation_batch: ", "3 4")),
+        (QUICK, "validation_batch: ", "validation_batch: 3  # ", ("validation_batch: ", "3 4")),
         (QUICK, "  batches:", "  limits: {digits: {epoch: 3}}\n  batches:",
          ("images.limits.digits.epoch", "no such setting; is epochs meant?")),
         (QUICK, "  batches:", "  limits: {digit: {epochs: 3}}\n  batches:",
          ("images.limits", "'digit'")),
-        (QUICK, "sigma: 0.55", "sigma: .inf", ("toy.picture.sigma", "inf")),
+        (QUICK, "sigma: ", "sigma: .inf  # ", ("toy.picture.sigma", "inf")),
         (QUICK, "profile: quick", "profile: quik", ("profile", "quick 'quik'")),
-        (QUICK, "minutes: 10", "minutes: 10\nminutes: 11", ("line 4", "duplicate")),
-        (QUICK, "minutes: 10", "minutes: 2001-99-99", ("month",)),
-        (QUICK, "minutes: 10", "minutes: [", ("line",)),
+        (QUICK, "minutes: ", "minutes: 11\nminutes: ", ("line 4", "duplicate")),
+        (QUICK, "minutes: ", "minutes: 2001-99-99  # ", ("month",)),
+        (QUICK, "minutes: ", "minutes: [  # ", ("line",)),
         (QUICK, "\ndata:", "\n---\ndata:", ("single document",)),
     ],
 )  # fmt: skip
@@ -153,7 +153,7 @@ def test_files_of_windows_are_read(copy):
     ("written", "value"), [("010", 10), ("0o10", 8), ("0x10", 16), ("1_0", 10), ("10", 10)]
 )
 def test_numbers_are_what_dvc_takes_them_for(copy, written, value):
-    copy.replace(QUICK, "seeds: 5 ", f"seeds: {written} ")
+    copy.replace(QUICK, "seeds: ", f"seeds: {written}  # ")
     assert parse_yaml(copy.text(QUICK), QUICK)["images"]["seeds"] == value
     assert load().profile.images.seeds == value
 
@@ -216,7 +216,7 @@ def test_the_command_turns_the_switch_of_a_valid_profile_only(copy):
     done = run("planted")
     assert "dvc.yaml: profile quick -> planted" in done.stdout
     assert f"profile planted: {len(settings.cells(load('planted')))} cells" in done.stdout
-    copy.replace("profiles/small.yaml", "seeds: 5 ", "seeds: x ")
+    copy.replace("profiles/small.yaml", "seeds: ", "seeds: x  # ")
     done = run("small")
     assert done.returncode == 1
     assert "profiles/small.yaml: images.seeds" in done.stderr
@@ -224,8 +224,8 @@ def test_the_command_turns_the_switch_of_a_valid_profile_only(copy):
 
 
 def test_a_mistake_stops_a_stage_before_anything_heavy_is_imported(copy):
+    words = ["quick", *vars(settings.methods(load("quick"))[0].method).values()]
     copy.replace(PARAMS, "beta: 3.0", "beta: x")
-    words = ["quick", "images", "digits", "resnet18-slim", "randaugment", "calibrated"]
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "replication.stages.train", *words],
         capture_output=True,

@@ -28,7 +28,7 @@ def changed(everything, experiment, **update):
 
 
 def test_the_sum_is_over_steps_seeds_and_cells(quick, monkeypatch):
-    """With a second for each pass, digits' 200 samples in batches of 50 are counted by hand."""
+    """With a second for each pass, the steps of digits' 200 samples are counted by hand."""
     monkeypatch.setattr(Clock, "_measure", lambda *_: 1.0)
     images = quick.profile.images
     kind, steps, seconds = costs(settings.methods(quick), CPU)[0]
@@ -40,22 +40,50 @@ def test_the_sum_is_over_steps_seeds_and_cells(quick, monkeypatch):
     assert seconds == steps + pairs * epochs
 
 
+def work(recipe):
+    """What the seconds of a step depend on, beside model and data."""
+    reading = {} if recipe.refiner.kind == "confidence" else recipe.dump()["reading"] or {}
+    fields = ("kind", "how", "scope", "shrink")
+    return recipe.views > 0, *(str(reading.get(field)) for field in fields)
+
+
 def test_steps_that_do_the_same_work_are_timed_once(quick, monkeypatch):
     timed = []
 
     def measure(clock, recipe, few):
-        timed.append((few.name, recipe.refiner.kind, getattr(recipe.refiner, "reading", None)))
+        timed.append((few.name, work(recipe)))
         return 1.0
 
     monkeypatch.setattr(Clock, "_measure", measure)
     planned = settings.methods(quick)
     costs(planned, CPU)
     digits = [p.recipe for p in planned if p.method.dataset == "digits"]
-    work = {
-        (r.views > 0, r.reading and (r.reading.how, str(r.reading.scope), r.reading.shrink))
-        for r in digits
-    }
-    assert len([name for name, *_ in timed if name == "digits"]) == len(work)
+    found = [done for name, done in timed if name == "digits"]
+    assert sorted(found) == sorted({work(recipe) for recipe in digits})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "once"),
+    [
+        ("posterior", "permuted-posterior", True),
+        ("posterior", "calibrated", False),
+        ("posterior", "none", False),
+        ("confidence", "posterior", False),
+        ("confidence", "none", True),
+        ("oracle", "none", True),
+    ],
+)
+def test_refiners_that_do_the_same_work(quick, monkeypatch, one, other, once):
+    timed = []
+    monkeypatch.setattr(Clock, "_measure", lambda _, recipe, few: timed.append(recipe) or 1.0)
+    planned = next(p for p in settings.methods(quick) if p.method.upstream != "none")
+    few, _ = estimate.few_samples(planned.method.dataset, planned.recipe, 2)
+    kind = ("images", planned.method.dataset, planned.method.model)
+    clock = Clock(CPU)
+    for name in (one, other):
+        own = {"refiner": quick.refiners[name], "reading": quick.reading(name)}
+        clock.step(kind, planned.recipe.model_copy(update=own), few)
+    assert len(timed) == (1 if once else 2)
 
 
 def test_a_set_that_is_not_there_is_stood_in_for(quick, tmp_path, monkeypatch):

@@ -50,10 +50,12 @@ def file(planned):
 def test_every_method_data_set_and_view_has_a_file():
     everything, plan = edited("quick")
     assert {file(p) for p in methods(everything)} == {p for p in plan if p.parts[0] == "cells"}
-    assert {p.stem for p in plan if p.parts[0] == "data"} == {"digits", "breast_cancer", "wine"}
+    profile = everything.profile
+    assert {p.stem for p in plan if p.parts[0] == "data"} == {*profile.data}
     assert {p for p in plan if p.parts[0] == "views"} == {
-        Path("views/images/digits/randaugment.json"),
-        Path("views/images/digits/mixup.json"),
+        Path(f"views/images/{dataset}/{upstream}.json")
+        for dataset in profile.images.datasets
+        for upstream in profile.images.upstreams
     }
     assert {TOY, REPORT} <= set(plan)
 
@@ -138,22 +140,24 @@ def test_a_new_reading_touches_no_cell_and_no_toy():
     assert changed("quick", define) == {REPORT}
     found = changed("quick", define_and_name)
     assert {path.stem for path in found - {REPORT}} == {"mine", "permuted-mine", "smoothing-mine"}
-    assert len(found - {REPORT}) == 3 * 2
+    images = edited("quick")[0].profile.images
+    trained = len(images.datasets) * len(images.models) * len(images.upstreams)
+    assert len(found - {REPORT}) == 3 * trained
 
 
 def test_limits_of_a_data_set_touch_its_cells_alone():
     def change(entries):
-        entries["profile"]["tabular"]["limits"] = {"wine": {"epochs": 3}}
+        entries["profile"]["tabular"]["limits"] |= {"qsar": {"epochs": 3}}
 
-    assert changed("quick", change) == files("quick", lambda method: method.dataset == "wine")
+    assert changed("full", change) == files("full", lambda method: method.dataset == "qsar")
 
 
 def test_limits_of_a_data_set_and_model_touch_those_cells_alone():
     def change(entries):
-        entries["profile"]["tabular"]["limits"] = {"wine/mlp": {"batch_size": 7}}
+        entries["profile"]["tabular"]["limits"] |= {"qsar/mlp": {"batch_size": 7}}
 
-    expected = files("quick", lambda method: (method.dataset, method.model) == ("wine", "mlp"))
-    assert changed("quick", change) == expected
+    expected = files("full", lambda method: (method.dataset, method.model) == ("qsar", "mlp"))
+    assert changed("full", change) == expected
 
 
 def test_more_seeds_change_their_number_and_nothing_else():
@@ -183,7 +187,7 @@ def test_epochs_touch_no_view_and_no_data():
         ("upstreams", "cutmix", "probability", 0.1, {"cells"}),
         ("models", "mlp", "dropout", 0.3, {"cells"}),
         ("datasets", "digits", "train", 100, {"cells", "views", "data"}),
-        ("datasets", "wine", "target", "y", {"cells", "data"}),
+        ("datasets", "breast_cancer", "target", "y", {"cells", "data"}),
     ],
 )
 def test_a_definition_touches_what_is_made_with_it(section, name, field, value, parts):
@@ -204,7 +208,7 @@ def test_and_that_of_the_profile():
     def change(entries):
         entries["profile"]["tabular"]["datasets"].reverse()
 
-    assert changed("quick", change) == {REPORT}
+    assert changed("full", change) == {REPORT}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from replication import settings
 from replication.cells import Score, Seed
 from replication.stages import train
 
@@ -70,8 +71,15 @@ def test_data_that_are_not_there_are_named_with_the_remedy(monkeypatch, tmp_path
     for name in ("params.yaml", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train", "quick", "tabular", "wine", "mlp", "none", "none"])
-    with pytest.raises(SystemExit, match=r"tabular: wine, .*data/sets/wine.*`dvc repro` brings"):
+    method = next(
+        planned.method
+        for planned in settings.methods(settings.load("quick"))
+        if planned.method.experiment == "tabular"
+    )
+    monkeypatch.setattr(sys, "argv", ["train", "quick", *vars(method).values()])
+    name = method.dataset
+    message = rf"tabular: {name}, .*data/sets/{name}.*`dvc repro` brings"
+    with pytest.raises(SystemExit, match=message):
         train.main()
 
 

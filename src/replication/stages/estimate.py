@@ -88,11 +88,9 @@ class Clock:
         self.known: dict[tuple, float] = {}
 
     def step(self, kind: Kind, recipe: Recipe, few) -> float:
-        reading = recipe.reading
-        work = reading and (reading.how, str(reading.scope), reading.shrink)
         drawn = None if recipe.views else str(recipe.dump()["upstream"])
         shape = few.train.inputs.shape[1:], few.cardinalities
-        key = kind[0], kind[2], drawn, work, shape
+        key = kind[0], kind[2], drawn, _work(recipe), shape
         if key not in self.known:
             self.known[key] = self._measure(recipe, few)
         return self.known[key]
@@ -171,6 +169,16 @@ def few_samples(name: str, recipe: Recipe, steps: int):
 def _kind(planned: Planned) -> Kind:
     method = planned.method
     return method.experiment, method.dataset, method.model
+
+
+def _work(recipe: Recipe) -> tuple | None:
+    """What the time of a refiner depends on; None of one that takes no pass of its own."""
+    reading = recipe.reading
+    if reading is None or recipe.refiner.kind == "confidence":
+        return None
+    if reading.kind == "posterior":
+        return (reading.kind,)
+    return reading.how, str(reading.scope), reading.shrink
 
 
 def _plain(recipe: Recipe) -> Recipe:

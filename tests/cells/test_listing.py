@@ -133,8 +133,8 @@ def test_words_choose_and_show_settings_with_where_they_were_set(listing):
 
 
 def test_a_control_shows_the_reading_that_it_imitates(listing):
-    text = listing("permuted-paper", "mixup", "augmented")
-    assert "params.yaml: readings.paper\n" in text
+    text = listing("permuted-posterior", "mixup", "augmented")
+    assert "params.yaml: readings.posterior\n" in text
     assert "readings" not in listing("none", "mixup", "augmented")
 
 

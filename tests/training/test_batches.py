@@ -77,13 +77,17 @@ def test_planted_labels_are_those_of_training_samples_alone():
 def test_folds_take_turns_as_validation_data_and_are_not_trained_on_then():
     folds = refiners.CrossFitted(kind="cross-fitted", role="reading", reading="probs", folds=3)
     work = both_splits(task(recipe(folds, validation_batch="all")))
-    problem, everyone = Supervised(work, 0), {image.numpy().tobytes() for image in work.pool[0]}
+    problem, everyone = (
+        Supervised(work, 0),
+        {image.tobytes() for image in work.dataset.validation.inputs},
+    )
+    size = len(work.dataset.train)
     held = []
     for epoch in range(4):
         batches = list(problem.batches(epoch))
         held.append(images_in(batches, "x_val"))
         trained = images_in(batches)
-        assert len(trained) == min(len(everyone) - len(held[-1]), len(work.dataset.train))
+        assert len(trained) == size
         assert not trained & held[-1]
         labels = {x.numpy().tobytes(): int(y) for x, y in zip(*work.pool, strict=True)}
         assert all(

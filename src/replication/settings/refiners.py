@@ -114,7 +114,8 @@ class Saflex(Steered):
 
 
 class CrossFitted(Refiner):
-    """A reading whose pool is dealt into folds that take turns, an epoch each, as validation data.
+    """A reading beside whose training split the validation split is trained on, but for one of its
+    folds, which take turns, an epoch each, as validation data.
 
     reading: its name under `readings`.
     """

@@ -46,8 +46,8 @@ class Batches:
     pool: `size` training samples, then validation samples where these are trained on too. An epoch
     takes `size` of it. views, upstream: augmentations stored beforehand or drawn in each step; both
     None where the samples themselves are trained on. planted: they plant wrong labels, in training
-    samples alone: others keep theirs. folds: of the pool, that take turns as validation data in
-    place of `validation`.
+    samples alone: others keep theirs. folds: of the pool's validation samples, that take turns, an
+    epoch each, as validation data in place of all of them, and are not trained on then.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
 
@@ -80,8 +80,8 @@ class Batches:
         if self.folds is None:
             return everything, self.validation
         generator = torch.Generator().manual_seed(self.seed)
-        held = torch.randperm(len(everything), generator=generator) % self.folds
-        held = held == epoch % self.folds
+        dealt = torch.randperm(len(everything) - self.size, generator=generator) % self.folds
+        held = torch.cat([torch.full((self.size,), -1), dealt]) == epoch % self.folds
         fold = everything[held]
         return everything[~held], tuple(p[fold.to(p.device)].to(self.device) for p in self.pool)
 

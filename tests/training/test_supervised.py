@@ -9,6 +9,7 @@ from made_tasks import (
     NONE,
     PERMUTED,
     SAFLEX,
+    SMALL,
     SMOOTHING,
     dataset,
     recipe,
@@ -125,6 +126,14 @@ def test_batches_of_one_sample_and_an_incomplete_last_one(tmp_path, name, batch_
     training = {"batch_size": batch_size, "validation_batch": 2, "epochs": 1}
     work = task(recipe(*READINGS[name], **training), side=16)
     assert np.isfinite(score(train(work, 0, tmp_path)))
+
+
+@pytest.mark.parametrize(("threads", "width", "last"), [(1, 8, True), (2, 8, False), (2, 16, True)])
+def test_narrow_networks_have_a_layout_that_torch_can_handle(monkeypatch, threads, width, last):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    model = SMALL.model_copy(update={"width": width})
+    convolution = Supervised(task(recipe(model=model)), 0).model.stages[1][0].conv1
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last) == last
 
 
 def test_one_sample_of_so_few_pixels_is_refused_by_batch_norm(tmp_path):

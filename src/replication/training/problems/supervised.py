@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from replication import models, refiners
 from replication.cells import Score
@@ -48,7 +48,7 @@ class Supervised:
         self.task, training, device = task, task.recipe.training, task.device
         torch.manual_seed(seed)
         self.model = models.build(task.recipe.model, task.dataset).to(device)
-        if training.channels_last:
+        if training.channels_last and not _out_of_bounds(self.model, device):
             self.model = self.model.to(memory_format=torch.channels_last)
         if training.compile:
             self.model.compile()
@@ -152,6 +152,16 @@ def replay(device: torch.device) -> Callable[[], AbstractContextManager]:
             yield
 
     return again
+
+
+def _out_of_bounds(model: nn.Module, device: torch.device) -> bool:
+    """Whether torch 2.15's channels-last convolutions would write beyond their memory.
+
+    They do on a CPU with several threads where there are fewer than 16 channels.
+    """
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    narrow = any(m.out_channels < 16 for m in convolutions)
+    return device.type == "cpu" and torch.get_num_threads() > 1 and narrow
 
 
 def _mixed(task: Task) -> bool:

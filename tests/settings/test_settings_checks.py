@@ -84,6 +84,13 @@ def test_what_does_not_fit_an_experiment(copy, experiment, key, name, message):
         (
             "refiners",
             "permuted",
+            {"train_on_validation": True},
+            "permuted looks at validation data",
+        ),
+        ("refiners", "posterior-cross-fitted", {"folds": 1}, "posterior-cross-fitted.folds"),
+        (
+            "refiners",
+            "permuted",
             {"of": "paper-literals"},
             "refiners.permuted.of: 'paper-literals'",
         ),

@@ -25,18 +25,19 @@ TILE, PITCH, LEFT = 0.8, 0.42, 1.15
 
 
 def steering(cells: Cells) -> pd.DataFrame:
-    """Readings that see a part of the validation split, minus the upstream trained on it as well.
+    """Readings that see parts of the validation split, and cross-fitted ones, minus the upstream
+    trained on the same part as well.
 
     A row per SETTING, `base` (the reading that sees the whole) and `share` of the split: n of
     `difference`, its mean, sd and interval in points, `planted`, the share of wrong labels, and
-    `samples`. Readings of which no part was asked for are absent.
+    `samples`. Other readings of which no part was asked for are absent.
     """
     options = cells.grid[[*KEYS, "base", "noise", "planted"]]
     scores = headline(cells).merge(options, on=KEYS)
     scores = scores[scores["noise"] == 0]
-    steered = scores[(scores["role"] == "reading") & ~scores["train_on_validation"]]
+    steered = scores[scores["role"] == "reading"]
     altered = steered.loc[steered["share"] < 1, "base"].unique()
-    steered = steered[steered["base"].isin(altered)]
+    steered = steered[steered["base"].isin(altered) | steered["train_on_validation"]]
     trained = scores[(scores["kind"] == "none") & scores["train_on_validation"]]
     gains = in_percent(paired(steered, trained, [*SETTING, "share"]))
     gains = gains.rename(

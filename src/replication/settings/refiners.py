@@ -100,17 +100,15 @@ class Alone(Refiner):
         return self
 
 
-class Steered(Refiner):
-    """A refiner that looks at validation data, which it must not train on."""
+class Saflex(Refiner):
+    """A refiner that looks at validation data, which it must not train on.
 
-    train_on_validation: Literal[False] = False
-
-
-class Saflex(Steered):
-    """reading: its name under `readings`."""
+    reading: its name under `readings`.
+    """
 
     kind: Literal["saflex"]
     reading: str
+    train_on_validation: Literal[False] = False
 
 
 class CrossFitted(Refiner):
@@ -128,7 +126,7 @@ class CrossFitted(Refiner):
     validation_noise: Literal[0.0] = 0.0
 
 
-class Imitation(Steered):
+class Imitation(Refiner):
     """The control of a refiner, `of`, without its information.
 
     permuted: what it measures, shuffled over batch and classes. smoothing: labels of the same mean
@@ -138,6 +136,12 @@ class Imitation(Steered):
     kind: Literal["permuted", "smoothing", "confidence"]
     role: Literal["control"] = "control"
     of: str
+
+    @model_validator(mode="after")
+    def _no_training_on_what_it_looks_at(self):
+        if self.train_on_validation and self.kind != "confidence":
+            raise ValueError(f"train_on_validation: {self.kind} looks at validation data")
+        return self
 
 
 READ = ("saflex", "cross-fitted")

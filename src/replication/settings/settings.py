@@ -78,7 +78,7 @@ class Settings(Strict):
             elif self.refiners[refiner.of].role == "control":
                 yield f"{key}.of: {refiner.of!r} is a control itself"
             elif refiner.kind in IMITATIONS:
-                if self.refiners[refiner.of].kind != "saflex":
+                if self.refiners[refiner.of].kind not in READ:
                     yield f"{key}.of: {refiner.of!r} is no reading of SAFLEX to imitate"
                 elif (read := self.reading(refiner.of)) and refiner.kind not in read.controls:
                     yield f"{key}.kind: controls of {refiner.of!r} are {_listed(read.controls)}"

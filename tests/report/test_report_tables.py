@@ -266,3 +266,17 @@ def test_several_models_are_told_apart():
     headings = [str(group.heading) for group in laid_out.groups]
     assert headings[:2] == ["mlp · No augmentation", "mlp · CutMix, augmented only"]
     assert len(headings) == 6
+
+
+def test_a_small_network_stands_beside_the_papers():
+    row = {
+        "role": "reading",
+        "kind": "saflex",
+        "dataset": "digits",
+        "upstream_kind": "randaugment",
+    }
+    gains = [
+        paper_difference("1", {**row, "model_kind": kind}, OWN) for kind in ("convnet", "resnet")
+    ]
+    assert gains[0] == gains[1]
+    assert gains[0].sets == 8

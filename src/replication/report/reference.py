@@ -17,6 +17,8 @@ OVERHEAD = RESULTS.with_name("overhead.csv")
 MODEL_KINDS = {"resnet18": "resnet", "resnet50": "resnet"}
 UPSTREAM_KINDS = {"cutmix": "tabular-cutmix"}
 """Our kinds of the paper's models and upstreams, where they have other names."""
+STAND_INS = {"convnet": "resnet"}
+"""Kinds of models that stand where the paper has another."""
 PAPER_NAMES = {"appetency-kdd99": "appetency"}
 """The paper's name of a data set of ours, where it is another."""
 REFINER, ALONE = "saflex", "none"
@@ -102,7 +104,7 @@ def _rows(table: str, row: Mapping[str, Any], refiner: str | None, column: Colum
     rows = paper_results()
     found = (
         (rows["table"] == table)
-        & (rows["model_kind"] == row["model_kind"])
+        & (rows["model_kind"] == STAND_INS.get(row["model_kind"], row["model_kind"]))
         & (rows["upstream_kind"] == row["upstream_kind"])
         & (rows["refiner"] == refiner)
     )

@@ -1,22 +1,26 @@
-"""What docs/findings.md quotes stands in the file that it names before."""
+"""What docs/findings.md and the README quote stands in the file that they name before."""
 
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).parents[1] / "docs"
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 
 
-def quotes():
+def quotes(page):
     source = None
-    for line in (DOCS / "findings.md").read_text(encoding="utf-8").splitlines():
-        for link in re.findall(r"\]\((\.\./results/[^)]+)\)", line):
-            source = DOCS / link
+    for line in page.read_text(encoding="utf-8").splitlines():
+        for link in re.findall(r"\]\(((?:\.\./)?results/[^)]+\.md)\)", line):
+            source = page.parent / link
         if line.startswith("> "):
             yield line.removeprefix("> "), source
 
 
-def test_every_quote_is_in_its_table():
-    found = list(quotes())
+@pytest.mark.parametrize("page", [DOCS / "findings.md", ROOT / "README.md"], ids=lambda p: p.name)
+def test_every_quote_is_in_its_table(page):
+    found = list(quotes(page))
     assert found
     for quote, source in found:
         assert quote in source.read_text(encoding="utf-8"), quote

@@ -144,7 +144,7 @@ def found_of_planted(rows: pd.DataFrame, legend: Legend) -> Figure:
             lines.append((label, others.to_dict("records")))
         groups.append((f"{dataset}, {model}", lines))
     figure, axes, lines = _lines(groups, extra=1.4, width=6.4, pitch=0.34)
-    left, right = -40, 120
+    left, right = -40, 200
     with style():
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         axes.axvline(100, color=INK, lw=0.9, ls=":", zorder=1)

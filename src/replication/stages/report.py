@@ -42,17 +42,6 @@ def report(everything: settings.Settings) -> list[str]:
     return sentences(known)
 
 
-def readme_table(profile_folder: Path | str) -> str:
-    """The README's block for results/<profile>: the verdicts in words and the table at a glance.
-
-    FileNotFoundError if the report has not been computed.
-    """
-    path = Path(profile_folder) / "tables" / "glance" / "readme.md"
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; `dvc repro` makes it")
-    return path.read_text(encoding="utf-8")
-
-
 def _toy(profile: str) -> dict | None:
     path = RESULTS / profile / "cells" / "toy.json"
     return read_json(path) if path.exists() else None

@@ -2,7 +2,6 @@
 
 import argparse
 import signal
-from pathlib import Path
 
 from replication import settings
 from replication.cells import RESULTS

@@ -130,6 +130,11 @@ def test_without_the_reading_there_is_neither_total_nor_rest():
     assert row["clean"] > 0
 
 
+def test_a_reading_that_was_not_run_gets_no_sentence():
+    cells = read_cells(populated(without=("paper",)))
+    assert apart.apart_sentences(apart.apart(cells), cells.legend) == []
+
+
 def test_nothing_run_and_no_upstream():
     row = terms(planned())
     assert np.isnan([row[name] for name in apart.TERMS]).all()

@@ -128,11 +128,14 @@ def apart_grid(frame: pd.DataFrame, scores: pd.DataFrame, legend: Legend) -> Gri
 
 
 def apart_sentences(frame: pd.DataFrame, legend: Legend) -> list[str]:
-    """A sentence per reading: where the protocol shows a gain, and the clean batch alone does."""
+    """A sentence per reading that was run: where the protocol shows a gain, and the clean batch
+    alone does."""
     sentences = []
     for refiner in legend.ordered("refiner", frame["refiner"]):
         rows = frame[frame["refiner"] == refiner]
         known = rows[rows["total_low"].notna()]
+        if known.empty:
+            continue
         total = known["total_low"] > 0
         clean = total & (known["clean_low"] > 0)
         count = int(total.sum())

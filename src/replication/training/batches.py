@@ -43,7 +43,8 @@ class Batch:
 class Batches:
     """Batches of nearly equal size, each with the samples' next view.
 
-    pool: what is trained on; an epoch takes `size` of it. views, upstream: augmentations stored
+    pool: what is trained on; an epoch takes `size` of it. share: from the indices of a batch to
+    those that this process takes, of several that train together. views, upstream: augmentations stored
     beforehand or drawn in each step; both None where the samples themselves are trained on.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
@@ -58,14 +59,16 @@ class Batches:
     device: torch.device
     seed: int
     streams: dict[str, torch.Generator]
+    share: Callable[[Tensor], Tensor] = lambda i: i
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         (inputs, labels), count = self.pool, math.ceil(self.size / self.training.batch_size)
         order = torch.randperm(len(labels), generator=self.streams["order"])[: self.size]
-        for i in order.to(inputs.device).tensor_split(count):
+        for i in map(self.share, order.to(inputs.device).tensor_split(count)):
             x, y = inputs[i].to(self.device), labels[i].to(self.device)
             x_aug, y_aug, visible = self._augmented(i, x, y, epoch)
             j = validation_batch(self.validation[1], self.training, self.streams["validation"])
+            j = self.share(j)
             yield Batch(x, y, x_aug, y_aug, *(part[j] for part in self.validation), visible)
 
     def _augmented(self, i: Tensor, x: Tensor, y: Tensor, epoch: int):

@@ -22,7 +22,9 @@ from replication.training.storage import Joined, hold, mapped
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
-SETS, VIEWS = Path("data/sets"), Path("data/views")
+SETS, VIEWS, PRETRAINED = Path("data/sets"), Path("data/views"), Path("data/pretrained")
+AUGMENTED = {"pairs": "images"}
+"""What is augmented of data, if not all of them: upstreams and parts of the reading are of that."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,19 @@ class Work:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        return checksums(SETS / self.cell.dataset)
+        """Of the data set, and of the pretrained network."""
+        found = checksums(SETS / self.cell.dataset)
+        if self.pretrained:
+            beside = checksums(self.pretrained)
+            found |= {f"{self.pretrained.name}/{name}": md5 for name, md5 in beside.items()}
+        return found
+
+    @property
+    def pretrained(self) -> Path | None:
+        """The folder of the network that is fine-tuned, of pairs only."""
+        if self.recipe.network is None:
+            return None
+        return pretrained(self.profile, self.cell.dataset, self.recipe.model.network)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -76,6 +90,8 @@ class Work:
     def train(self, seed: int, tick: Callable[[], None]) -> Seed:
         """One seed's record, kept among the checkpoints."""
         dataset, refiner = self.dataset(seed), self.recipe.refiner
+        if self.recipe.network is not None:
+            return self._tune(dataset, seed, tick)
         if not self.recipe.model.differentiable:
             result = trees.train(self.recipe, dataset, seed)
             self.checkpoints.finish(result)
@@ -97,6 +113,27 @@ class Work:
         select_best = training.select == "best" and not refiner.train_on_validation
         problem = Supervised(task, seed)
         return fit(problem, training, select_best, seed, self.checkpoints, tick)
+
+    def _tune(self, dataset, seed: int, tick: Callable[[], None]) -> Seed:
+        from replication.training.problems import contrastive
+
+        splits = [dataset.train] + [dataset.validation] * self.recipe.refiner.train_on_validation
+        held = partial(hold, device=self.device, workers=self.workers)
+        pool = held([s.inputs for s in splits]), held([s.labels for s in splits])
+        drawn = None
+        if self.cell.upstream != "none":
+            drawn = upstream.build(self.recipe.upstream, dataset.classes)
+        clean, training = self.cell.batch == "clean-augmented", self.recipe.training
+        task = contrastive.PairTask(
+            dataset, pool, None, drawn, clean, self.recipe, self.device, self.pretrained
+        )
+        problem = contrastive.problem(task, seed)
+        if isinstance(problem, contrastive.ZeroShot):
+            result = problem.train()
+            self.checkpoints.finish(result)
+            return result
+        best = training.select == "best" and not self.recipe.refiner.train_on_validation
+        return fit(problem, training, best, seed, self.checkpoints, tick)
 
     def _stored(self) -> Path:
         """The folder of the stored views; ValueError if they are of other settings or data."""
@@ -126,6 +163,11 @@ class Work:
             metric=dataset.metric,
             seeds=seeds,
         )
+
+
+def pretrained(profile: str, dataset: str, network: str) -> Path:
+    """The folder of a pretrained network."""
+    return PRETRAINED.joinpath(profile, dataset, network)
 
 
 def views_of(recipe: Recipe, files: dict[str, str]) -> dict:
@@ -161,6 +203,8 @@ def processor() -> str:
 
 def code(takes: str) -> str:
     """A hash of the code that a cell's figures depend on: what its stage in dvc.yaml depends on."""
-    parts = "training", "refiners", f"models/{takes}", f"upstream/{takes}", f"data/{takes}"
+    augmented = AUGMENTED.get(takes, takes)
+    parts = {"training", "refiners", f"models/{takes}", f"upstream/{augmented}"}
+    parts |= {f"data/{takes}", f"data/{augmented}"}
     files = (path for part in parts for path in (CODE / part).rglob("*.py"))
     return hash_of([CODE.parent / "saflex.py", CODE / "upstream" / "planted.py", *files])

@@ -80,6 +80,7 @@ def _train(work: list, left: list[tuple[int, int]], jobs: int) -> dict[tuple[int
     context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
     ticks, epochs = context.SimpleQueue(), work[0].recipe.training.epochs
     jobs = min(jobs, len(left))
+    work[0].load_code()
     with (
         ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
         tqdm(total=len(left) * epochs, desc=str(work[0].cell.method), unit="epoch") as bar,

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -80,6 +81,11 @@ class Work:
             "processor": processor(),
             "threads": self.threads,
         }
+
+    def load_code(self) -> None:
+        """Import what training needs, once for all processes that are forked from this one."""
+        if self.recipe.network is not None:
+            import_module("replication.training.problems.contrastive")
 
     def dataset(self, seed: int) -> data.Dataset:
         whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)

@@ -151,7 +151,8 @@ class Tuned:
                 for i in torch.arange(len(split)).split(AT_ONCE)
             ]
         self.model.train(training)
-        return classified(torch.cat(parts).double().numpy(), split.labels)
+        probabilities = torch.cat(parts).double()
+        return classified((probabilities / probabilities.sum(1, True)).numpy(), split.labels)
 
     def _prepared(self, images: Tensor) -> Tensor:
         return self.network.prepare(self.dataset.prepare(images.to(self.device)))
@@ -183,8 +184,8 @@ class FLYP(Tuned):
         return self.network.model
 
     def loss(self, batch: Batch) -> Tensor:
-        pairs, classes = self._pairs(batch.x_aug, batch.y_aug.argmax(1))
-        targets = self.targets(classes)
+        classes = batch.y_aug.argmax(1)
+        pairs, targets = self._pairs(batch.x_aug, classes), self.targets(classes)
         with self._autocast():
             same_draws = replay(self.device)
             logits = self.logits(self.model, pairs)
@@ -192,8 +193,8 @@ class FLYP(Tuned):
                 refined = self.refine(pairs, targets, self._validation(batch), logits, batch)
             loss = in_both(logits, refined.labels, ranks.normalised(refined.weights))
             if self.task.clean:
-                pairs, classes = self._pairs(batch.x, batch.y)
-                loss = (loss + self._plain(pairs, classes) / ranks.count()) / 2
+                clean = self._plain(self._pairs(batch.x, batch.y), batch.y)
+                loss = (loss + clean / ranks.count()) / 2
         if self.task.recipe.refiner.kind != "none":
             self.diagnostics.add(refined, targets, targets.argmax(1))
         return loss
@@ -216,7 +217,8 @@ class FLYP(Tuned):
 
     def _validation(self, batch: Batch) -> list:
         """The validation losses that the refiner differentiates, each of a batch of its own."""
-        pairs, classes = self._pairs(batch.x_val.to(self.device), batch.y_val.to(self.device))
+        classes = batch.y_val.to(self.device)
+        pairs = self._pairs(batch.x_val, classes)
         count = refiners.losses(self.task.recipe.reading)
         parts = zip(*(t.tensor_split(count) for t in (*pairs, classes)), strict=True)
         return [partial(self._plain, (images, texts), c) for images, texts, c in parts]
@@ -273,7 +275,7 @@ class LPFT(Tuned):
         for strength in STRENGTHS:
             head = linear_probe(features, train.labels, self.dataset.classes, strength)
             with torch.no_grad():
-                p = head(torch.from_numpy(held_out)).softmax(1).double().numpy()
+                p = head(torch.from_numpy(held_out)).double().softmax(1).numpy()
             found = classified(p, validation.labels)["macro_f1"]
             if found > best:
                 best, chosen = found, head

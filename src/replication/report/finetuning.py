@@ -58,9 +58,7 @@ def _minus(cells: Cells, table: Table, column, base: Mapping[str, str]) -> pd.Da
     scores = scores[table.holds(scores)]
     bases = scores["dataset"].map(base) == scores["model"]
     bases &= (scores["upstream_kind"] == "none") & (scores["role"] == "baseline")
-    found = paired(scores, scores[bases], ["experiment", "dataset"])
-    found.columns = [name if name in ("n", "sd") else name for name in found.columns]
-    return in_percent(found)
+    return in_percent(paired(scores, scores[bases], ["experiment", "dataset"]))
 
 
 def _text(found: pd.DataFrame, key: tuple[str, ...]) -> Text:

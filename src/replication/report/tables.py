@@ -23,7 +23,7 @@ AVERAGE_PRECISION = (
 )
 
 ID_OOD = "id", "ood"
-"""The test splits of data that are fine-tuned on: in the distribution of training, and out of it."""
+"""Test splits of what is fine-tuned on: in the distribution of training, and out of it."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,6 @@ class Settings(Strict):
                 product(grid.datasets, grid.models, part.upstreams, part.refiners)
             )
 
-
     def _in_contrastive(self, grid: Contrastive) -> Iterator[str]:
         """Of a loss whose classes are the pairs of a batch."""
         for name in grid.upstreams:

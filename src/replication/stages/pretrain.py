@@ -24,9 +24,7 @@ def main() -> None:
     wanted = arguments.experiment, arguments.dataset, arguments.network
     everything = settings.load(arguments.profile)
     found = [
-        p
-        for p in settings.pretrained(everything)
-        if (p.experiment, p.dataset, p.network) == wanted
+        p for p in settings.pretrained(everything) if (p.experiment, p.dataset, p.network) == wanted
     ]
     if not found:
         raise SystemExit(f"profile {arguments.profile} has no such network: {', '.join(wanted)}")

@@ -43,9 +43,9 @@ class Batch:
 class Batches:
     """Batches of nearly equal size, each with the samples' next view.
 
-    pool: what is trained on; an epoch takes `size` of it. share: from the indices of a batch to
-    those that this process takes, of several that train together. views, upstream: augmentations stored
-    beforehand or drawn in each step; both None where the samples themselves are trained on.
+    pool: what is trained on; an epoch takes `size` of it. views, upstream: augmentations stored
+    beforehand or drawn in each step; both None where the samples themselves are trained on. share:
+    of the indices of a batch, those that this process takes, of several that train together.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
 

@@ -85,6 +85,11 @@ class Tuned:
         """From prepared images to logits over classes, of the weights as they are."""
         raise NotImplementedError
 
+    @property
+    def steered(self) -> bool:
+        """Whether a refiner asks for validation images; else none are read."""
+        return self.task.recipe.refiner.kind != "none"
+
     def _train_with(self, rate: float) -> None:
         """Optimiser, schedule and batches."""
         validation = self.dataset.validation
@@ -95,7 +100,7 @@ class Tuned:
             views=None,
             upstream=self.task.upstream,
             validation=(
-                as_tensor(validation.inputs),
+                as_tensor(validation.inputs) if self.steered else torch.empty(len(validation), 0),
                 torch.from_numpy(validation.labels),
             ),
             training=self.training,
@@ -190,12 +195,13 @@ class FLYP(Tuned):
             same_draws = replay(self.device)
             logits = self.logits(self.model, pairs)
             with same_draws():
-                refined = self.refine(pairs, targets, self._validation(batch), logits, batch)
+                losses = self._validation(batch) if self.steered else []
+                refined = self.refine(pairs, targets, losses, logits, batch)
             loss = in_both(logits, refined.labels, ranks.normalised(refined.weights))
             if self.task.clean:
                 clean = self._plain(self._pairs(batch.x, batch.y), batch.y)
                 loss = (loss + clean / ranks.count()) / 2
-        if self.task.recipe.refiner.kind != "none":
+        if self.steered:
             self.diagnostics.add(refined, targets, targets.argmax(1))
         return loss
 
@@ -218,7 +224,7 @@ class FLYP(Tuned):
     def _validation(self, batch: Batch) -> list:
         """The validation losses that the refiner differentiates, each of a batch of its own."""
         classes = batch.y_val.to(self.device)
-        pairs = self._pairs(batch.x_val, classes)
+        pairs = self._pairs(batch.x_val, classes, "validation")
         count = refiners.losses(self.task.recipe.reading)
         parts = zip(*(t.tensor_split(count) for t in (*pairs, classes)), strict=True)
         return [partial(self._plain, (images, texts), c) for images, texts, c in parts]
@@ -228,10 +234,10 @@ class FLYP(Tuned):
         weights = torch.full((len(classes),), 1 / len(classes), device=self.device)
         return in_both(self.logits(self.model, pairs), self.targets(classes), weights)
 
-    def _pairs(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def _pairs(self, images: Tensor, classes: Tensor, stream="templates") -> tuple[Tensor, Tensor]:
         """Prepared images, and tokens of a prompt of each one's class by a template drawn."""
         templates = torch.randint(
-            self.tokens.shape[1], (len(classes),), generator=self.streams["templates"]
+            self.tokens.shape[1], (len(classes),), generator=self.streams[stream]
         )
         return self._prepared(images), self.tokens[classes, templates.to(classes.device)]
 
@@ -253,9 +259,7 @@ class ZeroShot(FLYP):
     def train(self) -> Seed:
         splits = {**self.dataset.tests, "validation": self.dataset.validation}
         found = {name: self.evaluate(split) for name, split in splits.items()}
-        return Seed(
-            seed=self.seed, scores=[*_scored("final", found), *_scored("ensembled", found)]
-        )
+        return Seed(seed=self.seed, scores=[*_scored("final", found), *_scored("ensembled", found)])
 
 
 class LPFT(Tuned):

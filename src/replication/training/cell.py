@@ -14,6 +14,7 @@ from replication import data, upstream
 from replication.cells import Cell, CellFile, Data, Seed
 from replication.files import checksums, hash_of, read_json
 from replication.settings import Planned, Recipe
+from replication.training import ranks
 from replication.training.batches import Views
 from replication.training.checkpoints import Checkpoints
 from replication.training.loop import fit
@@ -66,7 +67,10 @@ class Work:
 
     @property
     def device(self) -> torch.device:
-        return device_of(self.recipe.training.device)
+        """Of several processes on GPUs, each has the one that it made its own."""
+        found = device_of(self.recipe.training.device)
+        several = ranks.count() > 1 and found.type == "cuda"
+        return torch.device("cuda", torch.cuda.current_device()) if several else found
 
     def identity(self) -> dict:
         """Everything that the figures of a seed depend on."""
@@ -80,7 +84,7 @@ class Work:
             "device": self.device.type,  # `auto` is another precision, too, on a GPU
             "processor": processor(),
             "threads": self.threads,
-        }
+        } | ({"ranks": ranks.count()} if ranks.count() > 1 else {})
 
     def load_code(self) -> None:
         """Import what training needs, once for all processes that are forked from this one."""
@@ -123,23 +127,29 @@ class Work:
     def _tune(self, dataset, seed: int, tick: Callable[[], None]) -> Seed:
         from replication.training.problems import contrastive
 
-        splits = [dataset.train] + [dataset.validation] * self.recipe.refiner.train_on_validation
-        held = partial(hold, device=self.device, workers=self.workers)
-        pool = held([s.inputs for s in splits]), held([s.labels for s in splits])
-        drawn = None
-        if self.cell.upstream != "none":
-            drawn = upstream.build(self.recipe.upstream, dataset.classes)
-        clean, training = self.cell.batch == "clean-augmented", self.recipe.training
-        task = contrastive.PairTask(
-            dataset, pool, None, drawn, clean, self.recipe, self.device, self.pretrained
-        )
-        problem = contrastive.problem(task, seed)
+        problem, training = self.tuned(dataset, seed), self.recipe.training
         if isinstance(problem, contrastive.ZeroShot):
             result = problem.train()
             self.checkpoints.finish(result)
             return result
         best = training.select == "best" and not self.recipe.refiner.train_on_validation
         return fit(problem, training, best, seed, self.checkpoints, tick)
+
+    def tuned(self, dataset, seed: int):
+        """The problem of a seed of image-text pairs."""
+        from replication.training.problems import contrastive
+
+        splits = [dataset.train] + [dataset.validation] * self.recipe.refiner.train_on_validation
+        held = partial(hold, device=self.device, workers=self.workers)
+        pool = held([s.inputs for s in splits]), held([s.labels for s in splits])
+        drawn = None
+        if self.cell.upstream != "none":
+            drawn = upstream.build(self.recipe.upstream, dataset.classes)
+        clean = self.cell.batch == "clean-augmented"
+        task = contrastive.PairTask(
+            dataset, pool, None, drawn, clean, self.recipe, self.device, self.pretrained
+        )
+        return contrastive.problem(task, seed)
 
     def _stored(self) -> Path:
         """The folder of the stored views; ValueError if they are of other settings or data."""

@@ -1,6 +1,5 @@
 """WILDS' iWildCam v2.0 (Beery et al. 2021, Koh et al. 2021), read by the package `wilds`."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,11 @@ import pandas as pd
 from replication.data.dataset import Split
 from replication.data.pairs import PairDataset, rgb
 from replication.data.pairs.pictures import Pictures
-from replication.data.sources import WILDS, DataError
+from replication.data.sources import DataError, local
 from replication.settings.datasets import IWildCam
 
+TRAIN, CLASSES = 129_809, 182
+"""Sizes of version 2.0 (Koh et al. 2021), for an estimate without it."""
 SPLITS = {"train": "train", "validation": "id_val", "id": "id_test", "ood": "test"}
 """Ours, and those of WILDS."""
 
@@ -29,7 +30,7 @@ def load(name: str, source: IWildCam, folder: Path, seed: int = 0) -> PairDatase
         raise DataError(
             "iwildcam: needs the package wilds: pip install '.[contrastive]'"
         ) from error
-    root = Path(os.environ[WILDS])
+    root = local(name, source).parent
     whole = get_dataset("iwildcam", root_dir=str(root), download=False)
     table = root / "iwildcam_v2.0" / "categories.csv"
     names = pd.read_csv(table).drop_duplicates("y").set_index("y")["name"].to_dict()
@@ -51,5 +52,23 @@ def load(name: str, source: IWildCam, folder: Path, seed: int = 0) -> PairDatase
         metric="macro_f1",
         prepare=rgb,
         class_names=tuple(names[k] for k in range(whole.n_classes)),
+        templates=tuple(source.templates),
+    )
+
+
+def stand_in(source: IWildCam, size: int) -> PairDataset:
+    """Random images of its shape and classes, `size` in each split."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (size, 3, source.side, source.side), np.uint8)
+    split = Split(pixels, random.integers(0, CLASSES, size))
+    return PairDataset(
+        name="iwildcam",
+        classes=CLASSES,
+        train=split,
+        validation=split,
+        tests={"id": split, "ood": split},
+        metric="macro_f1",
+        prepare=rgb,
+        class_names=tuple(f"animal {k}" for k in range(CLASSES)),
         templates=tuple(source.templates),
     )

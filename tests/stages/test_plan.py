@@ -50,7 +50,15 @@ def file(planned):
 def test_every_method_data_set_and_view_has_a_file():
     everything, plan = edited("quick")
     assert {file(p) for p in methods(everything)} == {p for p in plan if p.parts[0] == "cells"}
-    assert {p.stem for p in plan if p.parts[0] == "data"} == {"digits", "breast_cancer", "wine"}
+    assert {p.stem for p in plan if p.parts[0] == "data"} == {
+        "digits",
+        "breast_cancer",
+        "wine",
+        "digits-styles",
+    }
+    assert {p for p in plan if p.parts[0] == "pretrained"} == {
+        Path("pretrained/contrastive/digits-styles/clip-digits.json")
+    }
     assert {p for p in plan if p.parts[0] == "views"} == {
         Path("views/images/digits/randaugment.json"),
         Path("views/images/digits/mixup.json"),

@@ -88,7 +88,7 @@ def curves(cells: Cells) -> pd.DataFrame:
     scores = cells.scores.merge(wanted, on=[*KEYS, "metric"])
     points = scores[(scores["weights"] == "interpolated") & scores["split"].isin(ID_OOD)]
     by = [*KEYS, "coefficient"]
-    found = in_percent(intervals(points.groupby([*by, "split"], sort=False)).reset_index())
+    found = in_percent(intervals(points.groupby([*by, "split"], sort=False))).reset_index()
     tables = []
     for split in ID_OOD:
         one = found[found["split"] == split].set_index(by)[["mean", "low", "high"]]

@@ -61,7 +61,7 @@ def test_captions_are_kept_once():
     assert found.choices.tolist() == [[1, 0], [0, 2], [1, 1]]
 
 
-def write(path, skip=(), size=(8, 8), broken=None, each=8):
+def write(path, skip=(), size=(8, 8), broken=None, each=12):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as archive:
         for domain in pacs.DOMAINS:
@@ -80,12 +80,12 @@ def write(path, skip=(), size=(8, 8), broken=None, each=8):
 def test_pacs_is_split_by_domain(tmp_path):
     write(tmp_path / "pacs" / pacs.FILE)
     found = data.load("pacs", PACS, tmp_path, 0)
-    assert len(found.captioned.images) == 4 * 7 * 4
+    assert len(found.captioned.images) == 4 * 7 * 6
     own = len(found.train) + len(found.validation) + len(found.tests["id"])
-    assert own == 7 * 4
-    assert len(found.tests["ood"]) == 3 * 7 * 4
+    assert own == 7 * 6
+    assert len(found.tests["ood"]) == 3 * 7 * 6
     texts = Counter(found.captioned.captions[i] for i in found.captioned.choices[:, 0])
-    assert texts["a sketch of a horse"] == 4
+    assert texts["a sketch of a horse"] == 6
     assert found.class_names == pacs.CLASSES
 
 

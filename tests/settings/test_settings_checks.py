@@ -194,7 +194,7 @@ def test_the_toys_name_for_the_truth_is_taken(copy):
 
 def test_a_profile_of_nothing(copy):
     def change(profile):
-        for experiment in ("images", "tabular"):
+        for experiment in ("images", "tabular", "contrastive"):
             profile[experiment]["datasets"] = []
         del profile["toy"]
         profile.update(data=[], tables={key: [] for key in profile["tables"]})

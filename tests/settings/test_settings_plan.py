@@ -108,7 +108,14 @@ def test_views_are_stored_unless_they_are_drawn_in_each_step(copy):
     everything = load()
     stored = {p.method.upstream: p.recipe.views for p in methods(everything)}
     count = everything.profile.images.views
-    assert stored == {"none": 0, "randaugment": count, "mixup": count, "lp-a3": 0, "cutmix": 0}
+    assert stored == {
+        "none": 0,
+        "randaugment": count,
+        "mixup": count,
+        "lp-a3": 0,
+        "cutmix": 0,
+        "randaugment-mild": 0,
+    }
 
 
 def test_an_experiment_without_a_data_set_is_not_in_the_profile():

@@ -48,8 +48,27 @@ def methods_grid(table: Table, cells: Cells) -> Grid:
         title=f"{table.title}: methods, difference to FLYP, points [95 % interval]",
         columns=[Text("Method"), *map(Text, columns)],
         groups=groups,
+        notes=_notes(grid, legend),
         number=table.number,
     )
+
+
+SAME_CLASS = {
+    "negatives": "are negatives, as FLYP has them",
+    "shared": "share their target",
+}
+
+
+def _notes(grid: pd.DataFrame, legend: Legend) -> list[str]:
+    """What each FLYP makes of pairs of one class, and what intervals leave out."""
+    names = legend.ordered("model", grid.loc[grid["model_kind"] == BASE, "model"])
+    said = [f"`{name}`, {SAME_CLASS[legend.models[name].same_class]}" for name in names]
+    notes = [f"A batch's pairs of one class: in {'; in '.join(said)}."] if said else []
+    return [
+        *notes,
+        "All methods and seeds start from one pretrained network, so intervals do not cover its "
+        "pretraining. Controls are in the next table.",
+    ]
 
 
 def _minus(cells: Cells, table: Table, column, base: Mapping[str, str]) -> pd.DataFrame:

@@ -120,10 +120,10 @@ def curves(cells: Cells) -> pd.DataFrame:
 
 def interpolation_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
     """In against out of distribution, a line a method. rows: of `curves`, one data set."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    groups = [*rows.groupby(METHOD, sort=False)]
+    figure = Figure(figsize=(5.6, 3.6 + 0.2 * len(groups)), layout="constrained")
     with style():
         axes = figure.subplots()
-        groups = [*rows.groupby(METHOD, sort=False)]
         for i, (_, line) in enumerate(groups):
             line, colour = line.sort_values("coefficient"), PALETTE[i % len(PALETTE)]
             marker = HOLLOW[i // len(PALETTE)]
@@ -147,5 +147,5 @@ def interpolation_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
         axes.set_xlabel("In distribution, macro-F1, percent")
         axes.set_ylabel("Out of distribution, macro-F1, percent")
         axes.grid(color=LINE, lw=0.3)
-        figure.legend(loc="outside right upper", labelcolor=INK, edgecolor=MUTED)
+        figure.legend(loc="outside lower center", labelcolor=INK, edgecolor=MUTED)
     return figure

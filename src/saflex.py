@@ -309,17 +309,21 @@ def soft_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tenso
     return -(weights * (labels * log_p).sum(1)).sum()
 
 
-def contrastive_logits(a: Tensor, b: Tensor, scale: float | Tensor) -> Tensor:
-    """Logits (2B, B) of both directions of the contrastive loss, Eq. (13): B proxy classes each.
+def contrastive_logits(a: Tensor, b: Tensor, scale, gather=None) -> Tensor:
+    """Logits (2b, B) of both directions of the contrastive loss, Eq. (13): B proxy classes each.
 
-    a, b: (B, d) embeddings of pairs, L2-normalised here. Rows 0..B-1, Eq. (12), pick the partner of
-    each a among the b, rows B..2B-1 that of each b among the a. With a `forward` that returns them,
-    and labels arange(B) twice, SAFLEX learns targets and weights of Eq. (14).
+    a, b: (b, d) embeddings of pairs, L2-normalised here; B = b, or with gather: (b, d) of this rank
+    -> (B, d) of all, those of every rank. The first b rows, Eq. (12), pick the partner of each a
+    among the b, the last that of each b among the a. With a `forward` that returns them, SAFLEX
+    measures Pi of Eq. (14). scale: positive, or a tensor of it.
     """
     fit = a.dim() == 2 and a.shape == b.shape
     _require(fit, "a, b", "two of one shape (B, d)", (a.shape, b.shape))
-    similarity = scale * F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
-    return torch.cat([similarity, similarity.T])
+    scale = torch.as_tensor(scale, device=a.device)
+    _require(scale.isfinite().all() and (scale > 0).all(), "scale", "finite and positive", scale)
+    a, b = (F.normalize(_full(t), dim=1) for t in (a, b))
+    every_a, every_b = (a, b) if gather is None else (gather(a), gather(b))
+    return torch.cat([scale * a @ every_b.T, scale * b @ every_a.T])
 
 
 # --- the refiner: all of it, for a training loop --------------------------------------------------

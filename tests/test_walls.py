@@ -247,6 +247,7 @@ def test_every_cell_lies_in_what_its_stage_gives_out(pipelines, profile):
 
 def test_every_table_figure_data_set_and_view_has_its_stage(pipelines, profile):
     everything, made = settings.load(profile), set(outs(pipelines[profile]))
+    pretrained = settings.pretrained(everything)
     results = f"results/{profile}"
     assert {f"data/sets/{name}" for name in everything.profile.data} == {
         out for out in made if out.startswith("data/sets/")
@@ -258,6 +259,9 @@ def test_every_table_figure_data_set_and_view_has_its_stage(pipelines, profile):
     assert {f"{results}/tables/{name}" for name in tables} <= made
     assert {out for out in made if out.startswith(f"{results}/tables/")} == {
         f"{results}/tables/{name}" for name in (*tables, "glance")
+    }
+    assert {f"data/pretrained/{profile}/{p.dataset}/{p.network}" for p in pretrained} == {
+        out for out in made if out.startswith("data/pretrained/")
     }
     assert (f"{results}/cells/toy.json" in made) == (everything.profile.toy is not None)
 
@@ -304,3 +308,5 @@ def test_every_profile_names_its_lists_where_the_pipeline_looks_for_them(profile
     content = YAML(typ="safe").load((ROOT / "profiles" / f"{profile}.yaml").read_text("utf-8"))
     assert content["profile"] == profile
     assert "crops" in content["images"]
+    assert {"datasets", "networks", "models", "clean"} <= {*content["contrastive"]}
+    assert "table4" in content["tables"]

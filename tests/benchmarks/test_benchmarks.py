@@ -106,3 +106,12 @@ def test_bilevel_gap(tmp_path, monkeypatch, capsys):
     assert all(float(row["captured"]) == pytest.approx(1) for row in best)
     assert "The bilevel problem, 16 features" in capsys.readouterr().out
     assert (tmp_path / "bilevel_gap.png").stat().st_size > 1000
+
+
+def test_contrastive(tmp_path):
+    found = rows(
+        "contrastive.py", tmp_path / "c.csv", "--architecture", "ViT-S-32-alt", "--batch", 2,
+        "--rounds", 1, "--steps", 1, "--no-memory", "--variants", "plain", "look-ahead",
+    )  # fmt: skip
+    assert [row["variant"] for row in found] == ["plain", "look-ahead"]
+    assert all(float(row["ms"]) > 0 for row in found)

@@ -27,14 +27,15 @@ def test_quick_is_offline_paired_and_controlled():
     everything = load("quick")
     grid = everything.profile.images
     kinds = {everything.datasets[name].kind for name in everything.profile.data}
-    assert kinds <= {"digits", "csv"}
+    assert kinds <= {"digits", "csv", "styled-digits"}
     assert not any(everything.datasets[name].own for name in everything.profile.data)
     assert grid.seeds >= 5
     assert set(grid.batches) == {"augmented", "clean-augmented"}
     for grid in everything.profile.experiments.values():
         refiners = {name: everything.refiners[name] for name in grid.refiners}
         controls = {(r.kind, r.of) for r in refiners.values() if r.role == "control"}
-        assert {("permuted", "calibrated"), ("smoothing", "calibrated")} <= controls
+        of = next(name for name in refiners if name.startswith("calibrated"))
+        assert {("permuted", of), ("smoothing", of)} <= controls
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_quick_is_offline_paired_and_controlled():
         ("images", "refiners", "soft-augmentation", "needs upstreams that crop; .*crops.refiners"),
         ("images", "clean.models", "trees", "is for tabular"),
         ("images", "clean.refiners", "soft-augmentation", "needs upstreams that crop"),
-        ("tabular", "clean.refiners", "calibrated", "needs gradients, which trees do not have"),
+        ("tabular", "clean.refiners", "calibrated", "refines what is trained by gradients"),
     ],
 )
 def test_what_does_not_fit_an_experiment(copy, experiment, key, name, message):
@@ -200,7 +201,7 @@ def test_the_toys_name_for_the_truth_is_taken(copy):
 
 def test_a_profile_of_nothing(copy):
     def change(profile):
-        for experiment in ("images", "tabular"):
+        for experiment in ("images", "tabular", "contrastive"):
             profile[experiment]["datasets"] = []
         del profile["toy"]
         profile.update(data=[], tables={key: [] for key in profile["tables"]})

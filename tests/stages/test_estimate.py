@@ -16,9 +16,9 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def quick(monkeypatch):
-    """The default grid on the embedded data."""
+    """The default grid of images and tables on the embedded data."""
     monkeypatch.setattr(cell, "SETS", Path(replication.data.__file__).parent / "embedded")
-    return settings.load("quick")
+    return changed(settings.load("quick"), "contrastive", datasets=[])
 
 
 def changed(everything, experiment, **update):
@@ -142,3 +142,21 @@ def test_a_real_step_takes_time(quick):
     assert len(few.train) == 2 * planned.recipe.training.batch_size
     kind = ("images", "digits", planned.method.model)
     assert 0 < Clock(CPU).step(kind, planned.recipe, few) < 60
+
+
+def test_pairs_are_timed_with_random_weights(tmp_path, monkeypatch):
+    """A step of FLYP and one of SAFLEX on it, on the digits that are embedded."""
+    monkeypatch.setattr(cell, "SETS", tmp_path)
+    everything = settings.load("quick")
+    name = everything.profile.contrastive.datasets[0]
+    replication.data.obtain(name, everything.datasets[name], tmp_path / name)
+    planned = [
+        p
+        for p in settings.methods(everything)
+        if p.method.experiment == "contrastive"
+        and p.method.refiner in ("none", "paper-contrastive")
+        and p.recipe.model.differentiable
+    ]
+    found = costs(planned, CPU)
+    assert {kind[2] for kind, _, _ in found} == {"flyp-digits", "flyp-digits-shared"}
+    assert all(steps > 0 and seconds > 0 for _, steps, seconds in found)

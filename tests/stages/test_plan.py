@@ -52,6 +52,9 @@ def test_every_method_data_set_and_view_has_a_file():
     assert {file(p) for p in methods(everything)} == {p for p in plan if p.parts[0] == "cells"}
     profile = everything.profile
     assert {p.stem for p in plan if p.parts[0] == "data"} == {*profile.data}
+    assert {p for p in plan if p.parts[0] == "pretrained"} == {
+        Path("pretrained/contrastive/digits-styles/clip-digits.json")
+    }
     assert {p for p in plan if p.parts[0] == "views"} == {
         Path(f"views/images/{dataset}/{upstream}.json")
         for dataset in profile.images.datasets

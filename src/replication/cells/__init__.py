@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
 from replication.files import read_json, write_text
 from replication.settings.identity import KEYS, RESULTS, SETTING, Batch, Cell, Method, Record
@@ -34,16 +34,28 @@ __all__ = [
     "write",
 ]
 
-Weights = Literal["final", "ensembled"]
+Weights = Literal["final", "ensembled", "interpolated"]
 
 
 class Score(Record):
-    """A metric of one split: `ensembled` weights are interpolated with those before training."""
+    """A metric of one split.
+
+    `interpolated` weights lie between those before training, coefficient 0, and the final ones, 1;
+    `ensembled` are those of them that were chosen. The file has no coefficient where there is none.
+    """
 
     split: str
     weights: Weights
     metric: str
     value: float
+    coefficient: float | None = Field(default=None, ge=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, serialize):
+        content = serialize(self)
+        if self.coefficient is None:
+            del content["coefficient"]
+        return content
 
     @model_validator(mode="after")
     def _in_range(self):

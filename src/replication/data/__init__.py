@@ -20,6 +20,9 @@ LOADERS = {
     "medmnist": "images.medmnist",
     "table": "tabular",
     "csv": "tabular",
+    "styled-digits": "pairs.digits",
+    "pacs": "pairs.pacs",
+    "iwildcam": "pairs.iwildcam",
 }
 
 

@@ -3,6 +3,7 @@
 The publishers of MedMNIST are as its package says, those of the tables as in the paper's Table 6.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from replication.settings.datasets import AnyDataSource
 
 PACKAGED, EMBEDDED = Path(__file__).parent / "embedded", Path("data/embedded")
 OWN = Path("data/own")
+WILDS = "SAFLEX_WILDS"
+"""The variable that names the folder of WILDS' data sets."""
+IWILDCAM = "iwildcam_v2.0"
+LAYOUT = ("metadata.csv", "categories.csv", "RELEASE_v2.0.txt", "train")
+"""What is in its folder of iWildCam."""
 
 
 class DataError(SystemExit):
@@ -43,8 +49,10 @@ def local(name: str, source: AnyDataSource) -> Path | None:
     Embedded ones are taken from where data.dvc puts them, else from the package.
     DataError where the user's are declared and not there.
     """
+    if source.kind == "iwildcam":
+        return _of_wilds(name)
     if not source.own:
-        folders = (EMBEDDED / name, PACKAGED / name)
+        folders = [place / (source.embedded or name) for place in (EMBEDDED, PACKAGED)]
         return next((folder for folder in folders if folder.is_dir()), None)
     folder = OWN / name
     found = sorted(checksums(folder)) if folder.is_dir() else []
@@ -73,9 +81,30 @@ def published(name: str) -> tuple[Source, ...]:
 
 def origin(name: str, source: AnyDataSource) -> dict[str, str | None]:
     """What identifies the files of a data set: each one's MD5, None where none is published."""
+    if source.kind == "iwildcam":  # known without a copy
+        return dict.fromkeys(LAYOUT[:2])
     if (folder := local(name, source)) is not None:
         return checksums(folder)
     return {file.file: file.md5 for file in published(name)}
+
+
+def _of_wilds(name: str) -> Path:
+    """The folder of iWildCam, of which the small files are kept; images stay where they are."""
+    if not (root := os.environ.get(WILDS)):
+        raise DataError(
+            f"datasets.{name}: set {WILDS} to a folder with {IWILDCAM}/, WILDS' iWildCam, 12 GB. "
+            "Its download failed for the last time in April 2026 (github.com/p-lambda/wilds, issue "
+            "174): ask somebody who has a copy, or make it with that repository's scripts from "
+            "the images of iWildCam 2020 (kaggle.com/c/iwildcam-2020-fgvc7, lila.science)."
+        )
+    folder = Path(root) / IWILDCAM
+    if missing := [part for part in LAYOUT if not (folder / part).exists()]:
+        raise DataError(
+            f"datasets.{name}: {folder}/ has no {' and no '.join(missing)}. {WILDS} names a folder "
+            f"with {IWILDCAM}/, in which {', '.join(LAYOUT[:-1])} and the images in "
+            f"{LAYOUT[-1]}/ are expected. Correct it and run the command again."
+        )
+    return folder
 
 
 def _medmnist(name: str, md5: str, licence: str = "CC BY 4.0") -> tuple[Source]:
@@ -164,6 +193,15 @@ SOURCES = {
             "https://www.openml.org/data/download/19335689/file1c556e3db171.arff",
             None,
             "OpenML 41166, after the ChaLearn AutoML challenge; terms at the source",
+        ),
+    ),
+    "pacs": (
+        Source(
+            "pacs-96.tar",
+            "https://dali-dl.github.io/project_iccv2017.html",
+            "d400bafcafb77507e64de15fe39d6d66",
+            "Li et al. 2017, at 96 x 96 pixels, made for this project; terms at the source",
+            "images",
         ),
     ),
 }

@@ -5,6 +5,9 @@ inputs: what the model takes; labels: (B, K) rows on the simplex; validation: (i
 logits: (B, K), the training pass's, which the caller makes; batch: what only the pipeline knows,
 `y` (B,), the classes of the samples that were augmented, and `visible` (B,), the visible fraction
 of each image where the upstream crops. It leaves the model as it was.
+
+Of pairs, labels are (b, B), logits (2b, B) of both directions, and validation is a list of the
+validation losses, as functions, `losses(reading)` of them.
 """
 
 from collections.abc import Callable
@@ -13,11 +16,27 @@ import torch
 
 from replication.refiners.alone import alone
 from replication.refiners.controls import Confidence, Permuted, Smoothing, oracle
+from replication.refiners.pairs import Pairs
 from replication.refiners.soft_augmentation import SoftAugmentation
 from replication.settings import AnyReading, AnyRefiner
-from saflex import SAFLEX, Believed, Posterior, Refined, soft_cross_entropy
+from saflex import (
+    SAFLEX,
+    Believed,
+    Posterior,
+    Refined,
+    contrastive_logits,
+    soft_cross_entropy,
+)
 
-__all__ = ["Believed", "Refine", "Refined", "build", "soft_cross_entropy"]
+__all__ = [
+    "Believed",
+    "Refine",
+    "Refined",
+    "build",
+    "contrastive_logits",
+    "losses",
+    "soft_cross_entropy",
+]
 
 Refine = Callable[..., Refined]
 
@@ -28,8 +47,12 @@ def build(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    forward: Callable | None = None,
 ) -> Refine:
-    """The refiner of an entry, with the reading that it uses or imitates, if any."""
+    """The refiner of an entry, with the reading that it uses or imitates, if any.
+
+    forward: (model, pairs) -> (2b, B) logits, for a model of pairs.
+    """
     if settings.kind == "none":
         return alone
     if settings.kind == "soft-augmentation":
@@ -43,8 +66,11 @@ def build(
             model,
             optimizer=optimizer if reading.optimizer_aware else None,
             generator=generator,
+            forward=forward,
             **reading.model_dump(exclude={"kind", "optimizer_aware"}),
         )
+    if forward is not None:
+        steered = Pairs(steered)
 
     def saflex(inputs, labels, validation, logits, batch=None) -> Refined:
         return steered(inputs, labels, val=validation, logits=logits)
@@ -58,3 +84,8 @@ def build(
             return Smoothing(saflex)
         case "confidence":
             return Confidence(steered.solve)
+
+
+def losses(reading: AnyReading | None) -> int:
+    """How many validation losses a refiner takes, each of a batch of its own."""
+    return 1 + getattr(reading, "shrink", False)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import apart, planted, readings, steering, validation
+from replication.report import apart, finetuning, planted, readings, steering, validation
 from replication.report.drawing import save, style
 from replication.report.glance import distinct
 from replication.report.legend import Legend
@@ -166,6 +166,31 @@ def of_steering(rows: pd.DataFrame, legend: Legend) -> list[Drawn]:
                 f"The reading minus the upstream on train + validation in points. {said}.",
                 steering.steering_figure(of, legend),
                 light=True,
+            )
+        )
+    return drawn
+
+
+def of_interpolation(curves: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """A figure for each data set that a network was fine-tuned on. curves: of finetuning.curves."""
+    drawn = []
+    for dataset, rows in curves.groupby("dataset", sort=False):
+        ends = rows[rows["coefficient"] == 1]
+        said = "; ".join(
+            f"{finetuning.method_text(row, legend)} {row['id']:.1f} and {row['ood']:.1f}"
+            for row in ends.to_dict("records")
+        )
+        drawn.append(
+            Drawn(
+                f"{finetuning.NAME}-{dataset}-interpolation",
+                f"Between the pretrained and the fine-tuned weights on {dataset}",
+                "Macro-F1 in and out of distribution, means over seeds: from the weights that "
+                "fine-tuning starts from to the final ones (dot, with 95 % intervals), through the "
+                "coefficients between them. Diamonds: the coefficients chosen on in-distribution "
+                "validation.",
+                f"Macro-F1 of the final weights, in and out of distribution: {said}.",
+                finetuning.interpolation_figure(rows, legend),
+                wide=True,
             )
         )
     return drawn

@@ -48,8 +48,9 @@ class Cells:
     and the `base` that sees it as it is; the kinds of the rest; the share of labels that the
     upstream has `planted` wrong ones in; and the `reading` of its refiner, or of the one that it
     imitates, as settings have it; and its own `validation_batch`, or "as set" by the profile.
-    scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`, and
-    `resplit`, the test rows for each training row where every seed draws its own split, else 0.
+    scores: one row per seed and score: KEYS, `seed`, `split`, `weights`, `metric`, `value`,
+    `coefficient` of interpolated weights, and `resplit`, the test rows for each training row where
+    every seed draws its own split, else 0.
     diagnostics: one row per seed and mean of what the refiner did: KEYS, `seed`, `name`, `value`.
     files, provenance: what was read, by KEYS; cells that were not run are absent.
     tables: those that the profile asks for.
@@ -134,13 +135,14 @@ def _sorted(planned: dict[tuple[str, ...], tuple], legend: Legend) -> list:
 
 def _scores(files: dict[tuple[str, ...], CellFile]) -> pd.DataFrame:
     rows = [
-        (*key, seed.seed, s.split, s.weights, s.metric, s.value, file.data.resplit)
+        (*key, seed.seed, s.split, s.weights, s.metric, s.value, s.coefficient, file.data.resplit)
         for key, file in files.items()
         for seed in file.seeds
         for s in seed.scores
     ]
-    columns = [*KEYS, "seed", "split", "weights", "metric", "value", "resplit"]
-    return pd.DataFrame(rows, columns=columns).astype({"value": float, "resplit": float})
+    numbers = ["value", "coefficient", "resplit"]
+    columns = [*KEYS, "seed", "split", "weights", "metric", *numbers]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
 
 
 def _diagnostics(files: dict[tuple[str, ...], CellFile]) -> pd.DataFrame:

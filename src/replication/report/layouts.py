@@ -3,8 +3,10 @@
 Percent and percent points throughout; nothing of the paper's is ever put where ours belongs.
 """
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,9 @@ from replication.report.reference import ALONE, REFINER, paper_results, signed
 from replication.report.statistics import analyse, settings_of
 from replication.report.tables import Table, in_percent
 from replication.report.texts import gain_text, judged, paper_text, score_text, setting_text
+
+PLACE = ["dataset", "split", "weight_ensembling"]
+"""What tells the columns of a table of the paper apart."""
 
 
 def results_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
@@ -37,14 +42,17 @@ def results_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
 
 
 def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
-    """Refiner minus upstream alone, seed by seed, the paper's beside it, and the verdict."""
-    rows = frame[(frame["table"] == table.name) & (frame["column"] == 0)]
+    """Refiner minus upstream alone, seed by seed, the paper's beside it, and the verdict.
+
+    A group for each setting, and for each column of the table.
+    """
+    rows = frame[frame["table"] == table.name]
     columns = ["Method", "Minus upstream, verdict", "The paper's"]
     kinds = list(dict.fromkeys(chain.from_iterable(rows["controls"])))
     columns += [f"Minus its {kind} control" for kind in kinds]
     groups = []
-    for setting in settings_of(rows):
-        group = rows[(rows[SETTING] == list(setting)).all(axis=1)]
+    for setting, i in product(settings_of(rows), range(len(table.columns))):
+        group = rows[(rows[SETTING] == list(setting)).all(axis=1) & (rows["column"] == i)]
         refined = group[group["role"] != "baseline"].to_dict("records")
         lines = []
         for row in refined:
@@ -54,7 +62,10 @@ def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
             lines.append(Row.of(legend, row["refiner"], cells))
         if lines:
             alone = group[group["role"] == "baseline"].to_dict("records")
-            groups.append(Group(_heading(setting, alone, legend), lines))
+            heading = _heading(setting, alone, legend)
+            if len(table.columns) > 1:
+                heading = replace(heading, main=f"{heading.main}: {scored_text(refined[0])}")
+            groups.append(Group(heading, lines))
     return Grid(
         name=f"{table.name}-differences",
         title=f"{table.title}: difference to the upstream alone, points [95 % interval]",
@@ -90,13 +101,14 @@ def paper_grid(table: Table, legend: Legend) -> Grid:
     """The paper's own table: mean ± standard deviation, as printed there."""
     rows = paper_results()
     rows = rows[rows["table"] == table.number]
-    datasets = list(dict.fromkeys(rows["dataset"]))
+    places = [*dict.fromkeys(map(tuple, rows[PLACE].to_numpy()))]
+    several = len(places) > rows["dataset"].nunique()
     groups = []
     for model, group in rows.groupby("model", sort=False):
         lines = []
         for (kind, refiner), method in group.groupby(["upstream_kind", "refiner"], sort=False):
-            values = method.set_index("dataset")
-            texts = [f"{values.loc[d, 'mean']:.2f} ± {values.loc[d, 'std']:.2f}" for d in datasets]
+            values = method.set_index(PLACE)
+            texts = [f"{values.loc[p, 'mean']:.2f} ± {values.loc[p, 'std']:.2f}" for p in places]
             name = next(iter(legend.of_kinds([kind])), kind)
             known = {ALONE: "", REFINER: " + SAFLEX"}
             label = name + known.get(refiner, f" + {legend.rival(refiner)}")
@@ -105,11 +117,16 @@ def paper_grid(table: Table, legend: Legend) -> Grid:
     return Grid(
         name=f"{table.name}-paper",
         title=f"As the paper reports it: Table {table.number}, mean ± standard deviation, percent",
-        columns=[Text("Method"), *map(Text, datasets)],
+        columns=[Text("Method"), *(_place(*place, several) for place in places)],
         groups=groups,
         notes=["These figures are the paper's (arXiv 2410.02512), not ours."],
         folded=f"The paper's own table {table.number}",
     )
+
+
+def _place(dataset: str, split: str, ensembled: str, several: bool) -> Text:
+    which = f"{split}, ensembled" if ensembled == "yes" else split
+    return Text(dataset, (which,) if several else ())
 
 
 def absent(table: Table, legend: Legend) -> str:
@@ -151,11 +168,17 @@ def _sorted(rows: pd.DataFrame, legend: Legend) -> Iterator:
 
 def _column(dataset: str, own: pd.Series, several: bool) -> Text:
     """A data set above its scores, with the metric and, where there are several, what they are."""
-    metric = METRICS.get(own["metric"], own["metric"])
-    if pd.isna(metric):
+    if pd.isna(own["metric"]):
         return Text(dataset)
-    which = (own["split"], *(["ensembled"] if own["weights"] == "ensembled" else []))
-    return Text(dataset, (", ".join([metric, *(which if several else ())]),))
+    metric = METRICS.get(own["metric"], own["metric"])
+    return Text(dataset, (scored_text(own) if several else metric,))
+
+
+def scored_text(own: Mapping[str, Any]) -> str:
+    """A score's metric, split and, if ensembled, weights in words."""
+    metric = own["metric"] if pd.isna(own["metric"]) else METRICS.get(own["metric"], own["metric"])
+    weights = ["ensembled"] if own["weights"] == "ensembled" else []
+    return ", ".join([*([] if pd.isna(metric) else [metric]), own["split"], *weights])
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:

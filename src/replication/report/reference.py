@@ -14,7 +14,13 @@ RESULTS = Path(__file__).parent / "reference" / "results.csv"
 STATISTICS = RESULTS.with_name("tabular_statistics.csv")
 OVERHEAD = RESULTS.with_name("overhead.csv")
 
-MODEL_KINDS = {"resnet18": "resnet", "resnet50": "resnet"}
+MODEL_KINDS = {
+    "resnet18": "resnet",
+    "resnet50": "resnet",
+    "clip-vit-b16 zero-shot": "zero-shot",
+    "clip-vit-b16 lp-ft": "lp-ft",
+    "clip-vit-b16 flyp": "flyp",
+}
 UPSTREAM_KINDS = {"cutmix": "tabular-cutmix"}
 """Our kinds of the paper's models and upstreams, where they have other names."""
 STAND_INS = {"convnet": "resnet"}
@@ -38,6 +44,8 @@ class PaperDifference:
     def lines(self) -> list[str]:
         if self.same_set:
             return [signed(self.low)]
+        if self.sets == 1:
+            return [signed(self.low), "on its one set"]
         return [f"{signed(self.low)} … {signed(self.high)}", f"over {self.sets} sets"]
 
 

@@ -1,7 +1,7 @@
 """What each table of a profile consists of, by the names in `settings.profile.Tables`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +11,14 @@ from replication.report import (
     apart,
     datasets,
     figures,
+    finetuning,
     planted,
     readings,
     steering,
     tables,
     validation,
 )
-from replication.report.frames import Cells
+from replication.report.frames import KEYS, Cells
 from replication.report.glance import verdict_sentences
 from replication.report.grid import Grid, latex, markdown
 from replication.report.layouts import differences_grid, paper_grid, results_grid, second_grid
@@ -80,6 +81,18 @@ def _of_paper(table: Table) -> Callable[[Report], Section]:
         return _scores(report, table.name, table.heading, caption, [table])
 
     return build
+
+
+def _tuned(report: Report) -> Section:
+    """A table of fine-tuning, with its methods beside each other and the weights between."""
+    (table,) = (table for table in tables.TABLES if table.name == finetuning.NAME)
+    section = _of_paper(table)(report)
+    if report.cells.grid.merge(section.frame, on=KEYS).empty:
+        return section
+    first, *rest = section.grids
+    beside = finetuning.methods_grid(table, report.cells)
+    drawn = figures.of_interpolation(finetuning.curves(report.cells), report.cells.legend)
+    return replace(section, grids=[first, beside, *rest], figures=[*drawn, *section.figures])
 
 
 def _further(report: Report) -> Section:
@@ -172,6 +185,7 @@ def sentences(report: Report) -> list[str]:
 
 SECTIONS: dict[str, Callable[[Report], Section]] = {
     **{table.name: _of_paper(table) for table in tables.TABLES},
+    finetuning.NAME: _tuned,
     "further": _further,
     "validation": _validation,
     "apart": _apart,

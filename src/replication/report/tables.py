@@ -22,6 +22,9 @@ AVERAGE_PRECISION = (
     "Of the positive class, or the mean over classes where there are more than two.",
 )
 
+ID_OOD = "id", "ood"
+"""Test splits of what is fine-tuned on: in the distribution of training, and out of it."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -62,6 +65,15 @@ TABLES = (
     ),
     Table("table7", "7", "Images, cropping and Soft-Augmentation", "images", ("crop",), AUROC),
     Table("table8", "8", "Images, LP-A3", "images", ("lp-a3",), AUROC),
+    Table(
+        "table4",
+        "4",
+        "Contrastive fine-tuning, RandAugment",
+        "contrastive",
+        ("randaugment",),
+        (Column(metric="accuracy"), "Of the final weights, on the in-distribution test."),
+        tuple(Column(split, weights) for weights in ("final", "ensembled") for split in ID_OOD),
+    ),
     Table("table2", "2", "Tabular data, CutMix", "tabular", ("tabular-cutmix",), AVERAGE_PRECISION),
 )
 

@@ -4,20 +4,34 @@
 `python -m replication.settings NAME` makes NAME the active profile first.
 """
 
-from replication.settings import datasets, models, refiners, upstreams
+from replication.settings import datasets, models, networks, refiners, upstreams
 from replication.settings.file import SettingsError, active, load, profiles, switch
-from replication.settings.plan import REPORTED, Planned, Recipe, cells, describe, methods, views
-from replication.settings.profile import Grid, Profile, Toy, Training
+from replication.settings.networks import AnyNetwork
+from replication.settings.plan import (
+    REPORTED,
+    Planned,
+    Pretrained,
+    Recipe,
+    cells,
+    describe,
+    methods,
+    pretrained,
+    views,
+)
+from replication.settings.profile import FineTuning, Grid, Profile, Toy, Training
 from replication.settings.refiners import AnyReading, AnyRefiner, Posterior, Reading
 from replication.settings.settings import Settings
 
 __all__ = [
     "REPORTED",
+    "AnyNetwork",
     "AnyReading",
     "AnyRefiner",
+    "FineTuning",
     "Grid",
     "Planned",
     "Posterior",
+    "Pretrained",
     "Profile",
     "Reading",
     "Recipe",
@@ -32,6 +46,8 @@ __all__ = [
     "load",
     "methods",
     "models",
+    "networks",
+    "pretrained",
     "profiles",
     "refiners",
     "switch",

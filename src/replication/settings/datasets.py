@@ -2,15 +2,19 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from replication.settings.fields import Count, Strict
+from replication.settings.fields import Count, Distinct, Share, Strict
 
 
 class DataSource(Strict):
-    """takes: the kind of data, which models and upstreams of it take. own: the user's file."""
+    """takes: the kind of data, which models and upstreams of it take. own: the user's file.
+
+    embedded: the data set whose embedded files it reads, if not those of its own name.
+    """
 
     takes: ClassVar[str] = "images"
+    embedded: ClassVar[str | None] = None
     own: bool = False
 
 
@@ -49,4 +53,68 @@ class CSV(DataSource):
     dropped: list[str] = []
 
 
-AnyDataSource = Annotated[Digits | MedMNIST | Table | CSV, Field(discriminator="kind")]
+Template = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
+"""A prompt with {} where the name of a class goes."""
+
+
+class Pairs(DataSource):
+    """Images with captions. templates: of the prompts that stand for a class."""
+
+    takes: ClassVar[str] = "pairs"
+    templates: Annotated[list[Template], Distinct, Field(min_length=1)]
+
+
+Style = Literal["thin", "bold", "outlined", "slanted", "faint", "inverted"]
+
+
+class StyledDigits(Pairs):
+    """scikit-learn's digits, drawn in styles.
+
+    pretraining: digits that are captioned, in every style. id: the style of training, validation
+    and one test; ood: those of the other test. imbalance: training samples of the commonest class
+    for one of the rarest. side: pixels.
+    """
+
+    embedded: ClassVar[str | None] = "digits"
+    kind: Literal["styled-digits"]
+    pretraining: Count
+    train: Count
+    validation: Count
+    id: Style
+    ood: Annotated[list[Style], Distinct, Field(min_length=1)]
+    imbalance: Annotated[float, Field(ge=1)]
+    side: Count
+    split_seed: int
+
+    @model_validator(mode="after")
+    def _id_is_not_ood(self):
+        if self.id in self.ood:
+            raise ValueError(f"ood: {self.id!r} is the style of training")
+        return self
+
+
+class PACS(Pairs):
+    """Photographs, paintings, cartoons and sketches of seven classes (Li et al. 2017).
+
+    pretraining: the share of every domain that is captioned. domain: of training, validation and
+    the id test, of which the latter two take the shares `validation` and `test`.
+    """
+
+    kind: Literal["pacs"]
+    domain: Literal["photo", "art_painting", "cartoon", "sketch"]
+    pretraining: Share
+    validation: Share
+    test: Share
+    split_seed: int
+
+
+class IWildCam(Pairs):
+    """WILDS' iWildCam with its official splits. side: pixels that images are cut to."""
+
+    kind: Literal["iwildcam"]
+    side: Count = 224
+
+
+AnyDataSource = Annotated[
+    Digits | MedMNIST | Table | CSV | StyledDigits | PACS | IWildCam, Field(discriminator="kind")
+]

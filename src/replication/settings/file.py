@@ -148,6 +148,6 @@ def _described(error: dict[str, Any], fields: Any, profile: Path, own: list[str]
     shown = "" if told else f", got {found!r}"
     if not location:
         mine = message.startswith(tuple(f"{name}{end}" for name in own for end in ".:"))
-        defined = message.startswith(("upstreams.", "refiners.")) and not mine
+        defined = message.startswith(("upstreams.", "refiners.", "models.")) and not mine
         where = f"{PARAMS if defined else profile}: "
     return f"{where}{'.'.join(key)}{': ' if key else ''}{message}{shown}"

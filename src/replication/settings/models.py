@@ -67,4 +67,40 @@ class Trees(Model):
     iterations: Count
 
 
-AnyModel = Annotated[ResNet | ConvNet | MLP | SAINT | Trees, Field(discriminator="kind")]
+class Tuned(Model):
+    """A pretrained network of image-text pairs. network: its name under `networks`."""
+
+    takes: ClassVar[str] = "pairs"
+    network: str
+
+
+class ZeroShot(Tuned):
+    """As it was pretrained: the class whose prompts are closest to the image."""
+
+    differentiable: ClassVar[bool] = False
+    kind: Literal["zero-shot"]
+
+
+class LPFT(Tuned):
+    """A linear probe of the image tower, then cross-entropy on both (Kumar et al. 2022)."""
+
+    differentiable: ClassVar[bool] = False
+    kind: Literal["lp-ft"]
+    learning_rate: Positive
+
+
+class FLYP(Tuned):
+    """The contrastive loss on class prompts (Goyal et al. 2023).
+
+    same_class: other pairs of a batch with the sample's class are negatives, as published, or share
+    its target.
+    """
+
+    kind: Literal["flyp"]
+    learning_rate: Positive
+    same_class: Literal["negatives", "shared"] = "negatives"
+
+
+AnyModel = Annotated[
+    ResNet | ConvNet | MLP | SAINT | Trees | ZeroShot | LPFT | FLYP, Field(discriminator="kind")
+]

@@ -1,12 +1,15 @@
 """What a profile asks for: its cells, and each one's settings as they are run."""
 
 from itertools import product
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import SerializeAsAny
 
 from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Strict
 from replication.settings.identity import Cell, Method
 from replication.settings.models import AnyModel
+from replication.settings.networks import AnyNetwork
 from replication.settings.profile import Training
 from replication.settings.refiners import AnyReading, AnyRefiner
 from replication.settings.settings import Settings
@@ -18,21 +21,26 @@ a reading's own, and how it is trained."""
 
 
 class Recipe(Strict):
-    """The settings that the figures of a method's cells depend on, but for the number of seeds."""
+    """The settings that the figures of a method's cells depend on, but for the number of seeds.
+
+    network: what the model was before it was fine-tuned, of pairs only.
+    """
 
     dataset: AnyDataSource
     model: AnyModel
+    network: AnyNetwork | None = None
     upstream: AnyUpstream
     refiner: AnyRefiner
     reading: AnyReading | None
-    training: Training
+    training: SerializeAsAny[Training]
     views: int
 
     def dump(self) -> dict[str, Any]:
         """As JSON, for a result file and for the identity of a seed."""
-        return self.model_dump(
-            mode="json", exclude={"upstream": {"label"}, "refiner": REPORTED}, exclude_none=False
-        )
+        left_out = {"upstream": {"label"}, "refiner": REPORTED}
+        if self.network is None:
+            left_out["network"] = True
+        return self.model_dump(mode="json", exclude=left_out, exclude_none=False)
 
 
 class Planned(Strict):
@@ -81,6 +89,7 @@ def methods(settings: Settings) -> list[Planned]:
                     recipe=Recipe(
                         dataset=settings.datasets[dataset],
                         model=settings.models[model],
+                        network=settings.network(model),
                         upstream=settings.upstreams[upstream],
                         refiner=settings.refiners[refiner],
                         reading=settings.reading(refiner),
@@ -90,6 +99,37 @@ def methods(settings: Settings) -> list[Planned]:
                 )
             )
     return planned
+
+
+class Pretrained(Strict):
+    """A network of pairs before it is fine-tuned: one stage, for all cells that start from it."""
+
+    experiment: str
+    dataset: str
+    network: str
+    source: AnyDataSource
+    recipe: AnyNetwork
+    device: Literal["auto", "cpu", "cuda"]
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def pretrained(settings: Settings) -> list[Pretrained]:
+    """Every network of a profile on every data set of its experiment."""
+    grids = settings.profile.experiments.items()
+    return [
+        Pretrained(
+            experiment=experiment,
+            dataset=dataset,
+            network=network,
+            source=settings.datasets[dataset],
+            recipe=settings.networks[network],
+            device=grid.training.device,
+        )
+        for experiment, grid in grids
+        for dataset, network in product(grid.datasets, getattr(grid, "networks", []))
+    ]
 
 
 def cells(settings: Settings) -> list[Cell]:

@@ -58,6 +58,31 @@ class Training(Strict):
         return self
 
 
+class FineTuning(Training):
+    """Of a pretrained network of pairs: AdamW, `warmup` steps, then a cosine down to 0.
+
+    select: best is by macro-F1. coefficients: of the weights between pretrained, 0, and fine-tuned,
+    1. chunk: pairs encoded at a time; the loss is still that of the whole batch, and passes are
+    computed twice. gradient_checkpointing: of the towers' blocks.
+    """
+
+    drops: Annotated[list[Share], Field(max_length=0)] = []
+    select: Literal["last", "best"] = "last"
+    patience: Count | None = None
+    channels_last: Literal[False] = False
+    compile: Literal[False] = False
+    warmup: Index
+    coefficients: Annotated[list[Share], Distinct]
+    chunk: Count | None = None
+    gradient_checkpointing: bool = False
+
+    @model_validator(mode="after")
+    def _coefficients_have_both_ends(self):
+        if self.coefficients != sorted(self.coefficients) or not {0, 1} <= {*self.coefficients}:
+            raise ValueError("coefficients: ascending from 0 to 1 are expected")
+        return self
+
+
 class Clean(Strict):
     """Rows without augmentation."""
 
@@ -75,12 +100,15 @@ class Crops(Strict):
 class Grid(Strict):
     """An experiment's part of a profile. It is not in the profile where it has no data set.
 
+    takes: the kind of data. augments: kinds that its upstreams take, if others.
+
     batches: what a step trains on, augmented samples alone or with the clean batch that they were
     made from, Eq. (3). views: stored augmented copies of each sample; 0 draws one in every step.
     limits: of a data set, a model or a "data set/model"; where several have one, the lower holds.
     """
 
     takes: ClassVar[str]
+    augments: ClassVar[tuple[str, ...]] = ()
     datasets: Names
     models: Names
     upstreams: Names
@@ -116,6 +144,15 @@ class Images(Grid):
 
 class Tabular(Grid):
     takes: ClassVar[str] = "tabular"
+
+
+class Contrastive(Grid):
+    """networks: the pretrained ones that its models start from."""
+
+    takes: ClassVar[str] = "pairs"
+    augments: ClassVar[tuple[str, ...]] = ("images",)
+    networks: Names = []
+    training: FineTuning | None = None
 
 
 class Picture(Strict):
@@ -174,6 +211,7 @@ class Tables(Strict):
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
     table2: Annotated[list[Literal["tabular"]], AtMostOne]
+    table4: Annotated[list[Literal["contrastive"]], AtMostOne] = []
     table5: Annotated[list[Literal["tabular"]], AtMostOne]
     table7: Annotated[list[Literal["images"]], AtMostOne]
     table8: Annotated[list[Literal["images"]], AtMostOne]
@@ -195,6 +233,9 @@ class Profile(Strict):
     data: Annotated[list[Name], Distinct]
     images: Images
     tabular: Tabular
+    contrastive: Contrastive = Contrastive(
+        datasets=[], models=[], upstreams=[], refiners=[], clean=Clean(models=[], refiners=[])
+    )
     toy: Toy | None = None
     tables: Tables
 

@@ -8,7 +8,8 @@ from pydantic import model_validator
 from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Name, Strict
 from replication.settings.models import AnyModel
-from replication.settings.profile import Grid, Profile, Training
+from replication.settings.networks import AnyNetwork
+from replication.settings.profile import Contrastive, Grid, Profile, Training
 from replication.settings.refiners import IMITATIONS, READ, AnyReading, AnyRefiner
 from replication.settings.upstreams import AnyUpstream
 
@@ -21,6 +22,7 @@ class Settings(Strict):
     refiners: dict[Name, AnyRefiner]
     datasets: dict[Name, AnyDataSource]
     models: dict[Name, AnyModel]
+    networks: dict[Name, AnyNetwork] = {}
     profile: Profile
 
     @model_validator(mode="after")
@@ -35,6 +37,10 @@ class Settings(Strict):
         if entry.kind in IMITATIONS:
             entry = self.refiners[entry.of]
         return self.readings.get(entry.reading) if entry.kind in READ else None
+
+    def network(self, model: str) -> AnyNetwork | None:
+        """What a model of pairs was before it was fine-tuned."""
+        return self.networks.get(getattr(self.models[model], "network", ""))
 
     def seeds(self, experiment: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""
@@ -86,6 +92,10 @@ class Settings(Strict):
                 if twins[0] != name:
                     yield f"{key}: {twins[0]} is the {refiner.kind} control of {refiner.of} already"
 
+        for name, model in self.models.items():
+            if (network := getattr(model, "network", None)) and network not in self.networks:
+                yield f"models.{name}.network: {network!r} is none of {_listed(self.networks)}"
+
     def _in_profile(self) -> Iterator[str]:
         profile = self.profile
         if profile.toy:
@@ -127,9 +137,10 @@ class Settings(Strict):
                 yield from _undefined(key, name, defined)
         for key in ("datasets", "models", "clean.models", "upstreams"):
             names, defined = named[key]
+            wanted = grid.augments if key == "upstreams" and grid.augments else (grid.takes,)
             for name in names:
-                if (takes := defined[name].takes) not in (grid.takes, "anything"):
-                    yield f"{key}: {name!r} is for {takes}, and {grid.takes} are expected"
+                if (takes := defined[name].takes) not in (*wanted, "anything"):
+                    yield f"{key}: {name!r} is for {takes}, and {wanted[0]} are expected"
         for name in grid.upstreams:
             if self.upstreams[name].kind == "none":
                 yield f"upstreams: {name!r} is what clean.models and clean.refiners are for"
@@ -147,9 +158,14 @@ class Settings(Strict):
         for name in grid.models:
             if not self.models[name].differentiable:
                 yield f"models: {name!r} is trained without augmentation; name it in clean.models"
+        if isinstance(grid, Contrastive):
+            yield from self._in_contrastive(grid)
         refined = [name for name in grid.clean.refiners if self.refiners[name].kind != "none"]
         if refined and not all(self.models[name].differentiable for name in grid.clean.models):
-            yield f"clean.refiners: {refined[0]!r} needs gradients, which trees do not have"
+            yield (
+                f"clean.refiners: {refined[0]!r} refines what is trained by gradients, unlike one "
+                "of clean.models"
+            )
         models = {*grid.models, *grid.clean.models}
         limited = {*grid.datasets, *models, *map("/".join, product(grid.datasets, models))}
         if unknown := set(grid.limits) - limited:
@@ -163,6 +179,31 @@ class Settings(Strict):
             yield from _one_stage(
                 product(grid.datasets, grid.models, part.upstreams, part.refiners)
             )
+
+    def _in_contrastive(self, grid: Contrastive) -> Iterator[str]:
+        """Of a loss whose classes are the pairs of a batch."""
+        for name in grid.upstreams:
+            if not self.upstreams[name].captioned:
+                yield f"upstreams: {name!r} makes images of no one class, which have no caption"
+        for key, names in (("refiners", grid.refiners), ("clean.refiners", grid.clean.refiners)):
+            for name in names:
+                if why := self._without_classes(name):
+                    yield f"{key}: {name!r} {why}"
+        models = [self.models[name] for name in (*grid.models, *grid.clean.models)]
+        used = {model.network for model in models}
+        if grid.datasets and used != {*grid.networks}:
+            name = min(used ^ {*grid.networks})
+            where = "missing" if name in used else "what no model starts from"
+            yield f"networks: {name!r} is {where}; every network of the models is expected"
+
+    def _without_classes(self, refiner: str) -> str:
+        """Why a refiner cannot be had where the classes are the pairs of a batch."""
+        entry, reading = self.refiners[refiner], self.reading(refiner)
+        if entry.kind == "oracle":
+            return "asks for the class of a sample, and the classes here are the pairs of a batch"
+        if reading and (reading.kind == "posterior" or reading.scope == "head"):
+            return "looks at the last linear layer, and the logits here are of two towers"
+        return ""
 
 
 def _same_control(one, other) -> bool:

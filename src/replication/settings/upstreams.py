@@ -1,7 +1,8 @@
 """Upstream augmentations: what params.yaml says of each kind.
 
 takes: the kind of data it augments. drawn: anew in every step, so its views are never stored.
-crops: it says how much of an image it left.
+crops: it says how much of an image it left. captioned: what it makes of an image has one class, so
+a caption as well.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -15,6 +16,7 @@ class Upstream(Strict):
     takes: ClassVar[str] = "images"
     drawn: ClassVar[bool] = False
     crops: ClassVar[bool] = False
+    captioned: ClassVar[bool] = True
     label: str = ""
 
     @property
@@ -63,6 +65,7 @@ class TrivialAugment(Upstream):
 class Mixing(Upstream):
     """lambda ~ Beta(alpha, alpha)."""
 
+    captioned: ClassVar[bool] = False
     kind: Literal["mixup", "cutmix"]
     alpha: Positive
 
@@ -86,6 +89,7 @@ class LPA3(Upstream):
     probability may fall. penalty: multiplier of the first step; tenfold in the last."""
 
     drawn: ClassVar[bool] = True
+    captioned: ClassVar[bool] = False
     kind: Literal["lp-a3"]
     epsilon: Annotated[int, Field(ge=1, le=255)] = 8
     margin: Share = 0.1

@@ -2,8 +2,8 @@
 
 Prints the plan, times a few real training steps of every kind that the grid has, and adds up; with
 --unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood
-in for by random images of their shape and number. Not counted: downloads, stored views, evaluation,
-trees, the toy and the report.
+in for by random images of their shape and number, and so is iWildCam. Not counted: downloads,
+stored views, pretraining, evaluation, trees, the toy and the report.
 """
 
 import argparse
@@ -100,11 +100,11 @@ class Clock:
 
         from replication import upstream
         from replication.training.batches import Views
-        from replication.training.checkpoints import Checkpoints
-        from replication.training.loop import fit
         from replication.training.problems.supervised import Supervised, Task
 
         torch.set_num_threads(count("SAFLEX_THREADS", 1))
+        if recipe.network is not None:
+            return self._of_pairs(recipe, few)
         update = {"epochs": 2, "drops": [], "select": "last", "patience": None}
         training = recipe.training.model_copy(update=update)
         pool = tuple(
@@ -120,7 +120,36 @@ class Clock:
             drawn = upstream.build(recipe.upstream, few.classes)
         recipe = recipe.model_copy(update={"training": training})
         problem = Supervised(Task(few, pool, views, drawn, False, recipe, self.device), 0)
-        ends: list[float] = []
+        return self._of(problem, recipe, few)
+
+    def _of_pairs(self, recipe: Recipe, few) -> float:
+        """With random weights, which cost as much."""
+        import torch
+
+        from replication import upstream
+        from replication.models.pairs import network, weights
+        from replication.training.problems import contrastive
+
+        training = recipe.training.model_copy(update={"epochs": 2, "coefficients": [1.0]})
+        recipe = recipe.model_copy(update={"training": training})
+        drawn = None
+        if recipe.upstream.kind != "none":
+            drawn = upstream.build(recipe.upstream, few.classes)
+        pool = tuple(map(torch.from_numpy, (few.train.inputs, few.train.labels)))
+        with tempfile.TemporaryDirectory() as folder:
+            made = network.build(recipe.network).model
+            weights.save(made, Path(folder) / contrastive.WEIGHTS)
+            task = contrastive.PairTask(
+                few, pool, None, drawn, False, recipe, self.device, Path(folder)
+            )
+            problem = contrastive.problem(task, 0)
+        return self._of(problem, recipe, few)
+
+    def _of(self, problem, recipe: Recipe, few) -> float:
+        from replication.training.checkpoints import Checkpoints
+        from replication.training.loop import fit
+
+        training, ends = recipe.training, []
         with tempfile.TemporaryDirectory() as folder:
             kept = Checkpoints(Path(folder), {})
             fit(problem, training, False, 0, kept, lambda: ends.append(perf_counter()))
@@ -129,6 +158,8 @@ class Clock:
 
 def few_samples(name: str, recipe: Recipe, steps: int):
     """Enough samples for `steps` steps, and how many the whole training split has."""
+    from dataclasses import replace
+
     import numpy as np
 
     from replication import data
@@ -138,6 +169,10 @@ def few_samples(name: str, recipe: Recipe, steps: int):
     training, source = recipe.training, recipe.dataset
     size, wanted = steps * training.batch_size, training.validation_batch
     try:
+        if source.kind == "iwildcam":
+            from replication.data.pairs import iwildcam
+
+            return iwildcam.stand_in(source, size), iwildcam.TRAIN
         whole = data.load(name, source, SETS, 0)
     except FileNotFoundError:
         if source.kind != "medmnist" or source.own:
@@ -158,11 +193,12 @@ def few_samples(name: str, recipe: Recipe, steps: int):
     def first(split, n):
         return Split(split.inputs[:n], split.labels[:n])
 
-    few = Dataset(
-        name, whole.classes, first(whole.train, size), first(whole.validation, held_out),
-        {"test": first(next(iter(whole.tests.values())), 2)}, whole.metric, whole.prepare,
-        whole.cardinalities,
-    )  # fmt: skip
+    few = replace(
+        whole,
+        train=first(whole.train, size),
+        validation=first(whole.validation, held_out),
+        tests={key: first(split, 2) for key, split in whole.tests.items()},
+    )
     return few, len(whole.train)
 
 

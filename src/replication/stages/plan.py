@@ -41,6 +41,9 @@ def plan(everything: settings.Settings) -> dict[Path, object]:
             "upstream": everything.upstreams[upstream].model_dump(mode="json", exclude={"label"}),
             "views": grid.views,
         }
+    for made in settings.pretrained(everything):
+        name = Path("pretrained", made.experiment, made.dataset, f"{made.network}.json")
+        files[name] = made.dump()
     if toy := everything.profile.toy:
         refined = {*toy.refiners, *toy.picture.refiners}
         files[Path("toy.json")] = {

@@ -2,6 +2,9 @@
 
 Its cells, one for each batch composition, are trained in one process, seeds side by side:
 SAFLEX_JOBS of them (default: one for each core), with SAFLEX_THREADS threads each (default: 1).
+
+Image-text pairs can be trained on several GPUs, seed by seed, each GPU with its share of a batch:
+`torchrun --nproc-per-node 4 -m replication.stages.train PROFILE ...`.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -36,13 +40,19 @@ def main() -> None:
     if planned is None:
         raise SystemExit(f"profile {profile} has no such method: {method}")
 
+    from replication.training import ranks
     from replication.training.cell import Work, code
 
     began, jobs = time.time(), count("SAFLEX_JOBS", os.cpu_count() or 1)
     options = {"threads": count("SAFLEX_THREADS", 1), "workers": jobs}
     work = Work.of(planned, profile, CHECKPOINTS, **options)
     try:
-        found = train_all(work, planned.seeds, jobs)
+        with ranks.joined():
+            together, writes = ranks.count() > 1, ranks.rank() == 0
+            train = train_together if together else partial(train_all, jobs=jobs)
+            found = train(work, planned.seeds)
+        if not writes:
+            return
         results = [w.result(seeds) for w, seeds in zip(work, found, strict=True)]
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         absent = isinstance(error, FileNotFoundError) and error.errno
@@ -76,10 +86,36 @@ def train_all(work: list, seeds: int, jobs: int) -> list[list[Seed]]:
     return [[done[i, seed] for seed in range(seeds)] for i in range(len(work))]
 
 
+def train_together(work: list, seeds: int) -> list[list[Seed]]:
+    """Every seed's record of every cell, one at a time, by all processes of torchrun.
+
+    ValueError for what cannot share a batch.
+    """
+    if any(cell.recipe.network is None for cell in work):
+        raise ValueError("torchrun: image-text pairs alone are trained by several processes")
+    found = []
+    for cell in work:
+        done = [cell.checkpoints.finished(seed) for seed in range(seeds)]  # before any is written
+        ranks_agree(done)
+        found.append([done[seed] or cell.train(seed, lambda: None) for seed in range(seeds)])
+    return found
+
+
+def ranks_agree(done: list[Seed | None]) -> None:
+    """Wait until every process has seen which seeds are done, the same in all."""
+    import torch.distributed as dist
+
+    seen = [None] * dist.get_world_size()
+    dist.all_gather_object(seen, [seed is not None for seed in done])
+    if any(other != seen[0] for other in seen):
+        raise ValueError("checkpoints/: processes of torchrun see different ones; share the folder")
+
+
 def _train(work: list, left: list[tuple[int, int]], jobs: int) -> dict[tuple[int, int], Seed]:
     context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
     ticks, epochs = context.SimpleQueue(), work[0].recipe.training.epochs
     jobs = min(jobs, len(left))
+    work[0].load_code()
     with (
         ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
         tqdm(total=len(left) * epochs, desc=str(work[0].cell.method), unit="epoch") as bar,

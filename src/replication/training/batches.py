@@ -47,7 +47,8 @@ class Batches:
     takes `size` of it. views, upstream: augmentations stored beforehand or drawn in each step; both
     None where the samples themselves are trained on. planted: they plant wrong labels, in training
     samples alone: others keep theirs. folds: of the pool's validation samples, that take turns, an
-    epoch each, as validation data in place of all of them, and are not trained on then.
+    epoch each, as validation data in place of all of them, and are not trained on then. share: of the
+    indices of a batch, those that this process takes, of several that train together.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
 
@@ -63,15 +64,17 @@ class Batches:
     device: torch.device
     seed: int
     streams: dict[str, torch.Generator]
+    share: Callable[[Tensor], Tensor] = lambda i: i
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         (inputs, labels), count = self.pool, math.ceil(self.size / self.training.batch_size)
         members, validation = self._roles(epoch)
         order = torch.randperm(len(members), generator=self.streams["order"])[: self.size]
-        for i in members[order].to(inputs.device).tensor_split(count):
+        for i in map(self.share, members[order].to(inputs.device).tensor_split(count)):
             x, y = inputs[i].to(self.device), labels[i].to(self.device)
             x_aug, y_aug, visible = self._augmented(i, x, y, epoch)
             j = validation_batch(validation[1], self.training, self.streams["validation"])
+            j = self.share(j)
             yield Batch(x, y, x_aug, y_aug, *(part[j] for part in validation), visible)
 
     def _roles(self, epoch: int) -> tuple[Tensor, Pairs]:

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from replication.cells import Cell, CellFile, Data, Seed
 from replication.data.dataset import part
 from replication.files import checksums, hash_of, read_json
 from replication.settings import Planned, Recipe
+from replication.training import ranks
 from replication.training.batches import Views
 from replication.training.checkpoints import Checkpoints
 from replication.training.loop import fit
@@ -23,7 +25,9 @@ from replication.training.storage import hold, mapped
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
-SETS, VIEWS = Path("data/sets"), Path("data/views")
+SETS, VIEWS, PRETRAINED = Path("data/sets"), Path("data/views"), Path("data/pretrained")
+AUGMENTED = {"pairs": "images"}
+"""What is augmented of data, if not all of them: upstreams and parts of the reading are of that."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,19 @@ class Work:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        return checksums(SETS / self.cell.dataset)
+        """Of the data set, and of the pretrained network."""
+        found = checksums(SETS / self.cell.dataset)
+        if self.pretrained:
+            beside = checksums(self.pretrained)
+            found |= {f"{self.pretrained.name}/{name}": md5 for name, md5 in beside.items()}
+        return found
+
+    @property
+    def pretrained(self) -> Path | None:
+        """The folder of the network that is fine-tuned, of pairs only."""
+        if self.recipe.network is None:
+            return None
+        return pretrained(self.profile, self.cell.dataset, self.recipe.model.network)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -52,7 +68,10 @@ class Work:
 
     @property
     def device(self) -> torch.device:
-        return device_of(self.recipe.training.device)
+        """Of several processes on GPUs, each has the one that it made its own."""
+        found = device_of(self.recipe.training.device)
+        several = ranks.count() > 1 and found.type == "cuda"
+        return torch.device("cuda", torch.cuda.current_device()) if several else found
 
     def identity(self) -> dict:
         """Everything that the figures of a seed depend on."""
@@ -66,7 +85,12 @@ class Work:
             "device": self.device.type,  # `auto` is another precision, too, on a GPU
             "processor": processor(),
             "threads": self.threads,
-        }
+        } | ({"ranks": ranks.count()} if ranks.count() > 1 else {})
+
+    def load_code(self) -> None:
+        """Import what training needs, once for all processes that are forked from this one."""
+        if self.recipe.network is not None:
+            import_module("replication.training.problems.contrastive")
 
     def dataset(self, seed: int) -> data.Dataset:
         whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)
@@ -77,6 +101,8 @@ class Work:
     def train(self, seed: int, tick: Callable[[], None]) -> Seed:
         """One seed's record, kept among the checkpoints."""
         dataset, refiner = self.dataset(seed), self.recipe.refiner
+        if self.recipe.network is not None:
+            return self._tune(dataset, seed, tick)
         if not self.recipe.model.differentiable:
             result = trees.train(self.recipe, dataset, seed)
             self.checkpoints.finish(result)
@@ -98,6 +124,33 @@ class Work:
         select_best = training.select == "best" and not refiner.train_on_validation
         problem = Supervised(task, seed)
         return fit(problem, training, select_best, seed, self.checkpoints, tick)
+
+    def _tune(self, dataset, seed: int, tick: Callable[[], None]) -> Seed:
+        from replication.training.problems import contrastive
+
+        problem, training = self.tuned(dataset, seed), self.recipe.training
+        if isinstance(problem, contrastive.ZeroShot):
+            result = problem.train()
+            self.checkpoints.finish(result)
+            return result
+        best = training.select == "best" and not self.recipe.refiner.train_on_validation
+        return fit(problem, training, best, seed, self.checkpoints, tick)
+
+    def tuned(self, dataset, seed: int):
+        """The problem of a seed of image-text pairs."""
+        from replication.training.problems import contrastive
+
+        splits = [dataset.train] + [dataset.validation] * self.recipe.refiner.train_on_validation
+        held = partial(hold, device=self.device, workers=self.workers)
+        pool = held([s.inputs for s in splits]), held([s.labels for s in splits])
+        drawn = None
+        if self.cell.upstream != "none":
+            drawn = upstream.build(self.recipe.upstream, dataset.classes)
+        clean = self.cell.batch == "clean-augmented"
+        task = contrastive.PairTask(
+            dataset, pool, None, drawn, clean, self.recipe, self.device, self.pretrained
+        )
+        return contrastive.problem(task, seed)
 
     def _stored(self) -> Path:
         """The folder of the stored views; ValueError if they are of other settings or data."""
@@ -127,6 +180,11 @@ class Work:
             metric=dataset.metric,
             seeds=seeds,
         )
+
+
+def pretrained(profile: str, dataset: str, network: str) -> Path:
+    """The folder of a pretrained network."""
+    return PRETRAINED.joinpath(profile, dataset, network)
 
 
 def views_of(recipe: Recipe, files: dict[str, str]) -> dict:
@@ -167,6 +225,8 @@ def processor() -> str:
 
 def code(takes: str) -> str:
     """A hash of the code that a cell's figures depend on: what its stage in dvc.yaml depends on."""
-    parts = "training", "refiners", f"models/{takes}", f"upstream/{takes}", f"data/{takes}"
+    augmented = AUGMENTED.get(takes, takes)
+    parts = {"training", "refiners", f"models/{takes}", f"upstream/{augmented}"}
+    parts |= {f"data/{takes}", f"data/{augmented}"}
     files = (path for part in parts for path in (CODE / part).rglob("*.py"))
     return hash_of([CODE.parent / "saflex.py", CODE / "upstream" / "planted.py", *files])

@@ -11,6 +11,7 @@ import torch
 from replication import cells
 from replication.cells import Seed
 from replication.files import replacing
+from replication.training import ranks
 
 
 class Checkpoints:
@@ -18,7 +19,8 @@ class Checkpoints:
 
     A changed setting, data file, line of the training code, version or processor therefore never
     finds them, and what comes back to the same is there again at once. Finished seeds stay, so
-    that more seeds train only the new ones; the folder may be deleted at any time.
+    that more seeds train only the new ones; the folder may be deleted at any time. Of several
+    processes that train together, the first writes.
     """
 
     def __init__(self, root: Path, identity: dict):
@@ -36,10 +38,14 @@ class Checkpoints:
             return _ignored(path, error)
 
     def finish(self, result: Seed) -> None:
+        if ranks.rank():
+            return
         cells.write(self.folder / f"seed-{result.seed}.json", result)
         self._state(result.seed).unlink(missing_ok=True)
 
     def save(self, seed: int, state: dict) -> None:
+        if ranks.rank():
+            return
         with replacing(self._state(seed)) as temporary:
             torch.save(state | {"seed": seed}, temporary)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score
 from torch import Tensor, nn
 
 from replication.data.dataset import Split
@@ -54,5 +54,19 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "accuracy": float((probabilities.argmax(1) == labels).mean()),
         "auroc": float(np.mean(aucs)) if aucs else 0.5,
         "average_precision": float(np.mean(precisions or [(labels == classes - 1).mean()])),
+        "loss": float(log_loss(labels, probabilities, labels=range(classes))),
+    }
+
+
+def classified(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """accuracy, macro_f1 and loss (nats) of probabilities (n, K), labels (n,).
+
+    macro_f1: the mean over the classes that labels have, as WILDS has it.
+    """
+    found, classes = probabilities.argmax(1), probabilities.shape[1]
+    f1 = f1_score(labels, found, average="macro", labels=np.unique(labels), zero_division=0)
+    return {
+        "accuracy": float((found == labels).mean()),
+        "macro_f1": float(f1),
         "loss": float(log_loss(labels, probabilities, labels=range(classes))),
     }

@@ -53,8 +53,8 @@ def fit(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            problem.schedule.step()
             total += loss.detach()
-        problem.schedule.step()
         if not torch.isfinite(total):
             raise FloatingPointError(
                 f"seed {seed}, epoch {epoch + 1}: the training loss is not finite; "

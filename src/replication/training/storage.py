@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +54,11 @@ def hold(
     """Arrays end to end along an axis, on the device.
 
     Memory-mapped ones that take more than SHARE / workers of a GPU's free memory stay where they
-    are, for batches to be gathered from; so do all on a CPU.
+    are, for batches to be gathered from; so do all on a CPU. What is no array reads its files when
+    it is indexed, and is joined by +.
     """
+    if not isinstance(arrays[0], np.ndarray):
+        return reduce(add, arrays)
     parts = [torch.from_numpy(array) for array in arrays]
     on_disk = all(isinstance(array, np.memmap) for array in arrays)
     if on_disk and sum(part.nbytes for part in parts) > SHARE / workers * _free(device):

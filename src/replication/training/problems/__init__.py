@@ -12,7 +12,10 @@ from replication.training.diagnostics import Diagnostics
 
 
 class Problem(Protocol):
-    """One seed of one cell. Its streams are all the randomness beside the global random state."""
+    """One seed of one cell. Its streams are all the randomness beside the global random state.
+
+    schedule: of the rate, stepped after every step of the optimiser.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer

@@ -58,7 +58,8 @@ class Supervised:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        drops = [math.ceil(share * training.epochs) for share in training.drops]
+        steps = math.ceil(len(task.dataset.train) / training.batch_size)  # of an epoch
+        drops = [steps * math.ceil(share * training.epochs) for share in training.drops]
         self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, drops, gamma=0.1)
         self.streams = {
             name: torch.Generator(device if name == "refiner" else "cpu").manual_seed(

@@ -1,0 +1,1 @@
+"""Networks of image-text pairs, and their weights."""

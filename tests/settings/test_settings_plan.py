@@ -1,6 +1,6 @@
 """What a profile asks for."""
 
-from itertools import product
+from itertools import chain, product
 
 from replication import settings
 from replication.settings import load, methods
@@ -118,8 +118,9 @@ def test_views_are_stored_unless_they_are_drawn_in_each_step(copy):
     copy.change("profiles/quick.yaml", change)
     everything = load()
     stored = {p.method.upstream: p.recipe.views for p in methods(everything)}
-    images, tabular = everything.profile.images, everything.profile.tabular
-    drawn = dict.fromkeys(["none", "lp-a3", *tabular.upstreams], 0)
+    images = everything.profile.images
+    others = [grid.upstreams for grid in everything.profile.experiments.values() if grid != images]
+    drawn = dict.fromkeys(["none", "lp-a3", *chain(*others)], 0)
     assert stored == dict.fromkeys(images.upstreams, images.views) | drawn
     assert images.views > 0
 

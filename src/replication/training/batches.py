@@ -47,8 +47,8 @@ class Batches:
     takes `size` of it. views, upstream: augmentations stored beforehand or drawn in each step; both
     None where the samples themselves are trained on. planted: they plant wrong labels, in training
     samples alone: others keep theirs. folds: of the pool's validation samples, that take turns, an
-    epoch each, as validation data in place of all of them, and are not trained on then. share: of the
-    indices of a batch, those that this process takes, of several that train together.
+    epoch each, as validation data in place of all of them, and are not trained on then. share: of
+    the indices of a batch, those that this process takes, of several that train together.
     The order of samples and views depends on the seed alone, so that methods are paired.
     """
 

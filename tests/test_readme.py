@@ -45,7 +45,7 @@ def test_what_it_changes_from_the_command_line_reaches_the_settings(tmp_path, mo
     for file, override in overrides:
         apply_overrides(file or "params.yaml", [override])
     after = settings.load()
-    assert after.readings["paper"].beta == 1 != before.readings["paper"].beta
+    assert after.readings["calibrated"].slope == 4 != before.readings["calibrated"].slope
     assert after.profile.images.seeds == 7 != before.profile.images.seeds
 
 

@@ -92,7 +92,7 @@ def test_pretraining_is_one_stage_that_no_fine_tuning_touches(copy):
     assert all(planned(load())[key] != cells[key] for key in cells)
 
     def slower(params):
-        params["networks"]["clip-digits"]["pretraining"]["learning_rate"] = 0.001
+        params["networks"]["clip-digits"]["pretraining"]["learning_rate"] = 0.0007
 
     copy.change(PARAMS, slower)
     assert [p.dump() for p in settings.pretrained(load())] != before

@@ -5,7 +5,7 @@ import pandas as pd
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.glance import distinct
 from replication.report.grid import Grid, Group, Row, Text
-from replication.report.legend import BATCHES, Legend
+from replication.report.legend import BATCHES, METRICS, Legend
 from replication.report.reference import signed
 from replication.report.texts import judged, score_text
 
@@ -26,22 +26,25 @@ def planted_frame(frame: pd.DataFrame, cells: Cells) -> pd.DataFrame:
     said = said.reindex(columns=["wrong", "other_weight"])
     said = said.rename(columns={"wrong": "estimated", "other_weight": "weight"}).reset_index()
     rows = rows.merge(said, "left", on=KEYS)
-    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]]
+    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]].drop_duplicates(SETTING)
     best = rows[SETTING].merge(best, "left", on=SETTING)["difference"]
     return rows.assign(captured=(rows["difference"] / best).where(rows["planted"] > 0).to_numpy())
 
 
 def captured(shown: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """By batch composition and refiner of `shown`, over settings with planted labels in which it
-    and the oracle were run: the mean `gain`, the `oracle`'s, their quotient, `captured`, and the
-    number of `settings`."""
-    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference"]].dropna()
+    """By metric, planted share, batch composition and refiner of `shown`, over settings in which it
+    and the oracle were run: the mean `gain`, the `oracle`'s, their quotient, `captured`, the number
+    of `settings`, and whether the oracle is `sure` to gain in all of them."""
+    best = rows.loc[rows["kind"] == ORACLE, [*SETTING, "difference", "difference_low"]].dropna()
+    best = best.drop_duplicates(SETTING).assign(sure=best["difference_low"] > 0)
+    best = best.drop(columns="difference_low")
     rows = shown[(shown["planted"] > 0) & shown["difference"].notna()]
     rows = rows.merge(best.rename(columns={"difference": "oracle"}), on=SETTING)
     rows = rows.rename(columns={"difference": "gain"})
-    groups = rows.groupby(["batch", "refiner"], sort=False)
+    groups = rows.groupby(["metric", "planted", "batch", "refiner"], sort=False)
     means, counts = groups[["gain", "oracle"]].mean(), groups.size()
-    return means.assign(captured=means["gain"] / means["oracle"], settings=counts).reset_index()
+    found = means.assign(captured=means["gain"] / means["oracle"], settings=counts)
+    return found.assign(sure=groups["sure"].all()).reset_index()
 
 
 def drawn_rows(rows: pd.DataFrame, legend: Legend) -> pd.DataFrame:
@@ -88,12 +91,19 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
         part = groups.setdefault((named["dataset"], named["model"]), Group(where, []))
         part.rows.append(Row(legend.setting(named["upstream"], named["batch"]), texts))
     notes = ["Estimated: means over all steps. The oracle drops the samples of another class."]
+    if rows.loc[estimates, "kind"].isin(["cross-fitted"]).any():
+        notes.append(
+            "A cross-fitted reading trains on validation samples with right labels too, so that "
+            "fewer are wrong there than planted."
+        )
     for row in captured(shown[shown["kind"] != ORACLE], rows).to_dict("records"):
         share = f", {100 * row['captured']:.0f} % of the oracle's {signed(row['oracle'])}"
         notes.append(
-            f"{BATCHES[row['batch']].capitalize()}, {legend.refiner(row['refiner'])}: "
-            f"{signed(row['gain'])} points on average over {row['settings']} settings with planted "
-            f"labels{share if row['gain'] > 0 else ''}."
+            f"{BATCHES[row['batch']].capitalize()}, {100 * row['planted']:.0f} % wrong, "
+            f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points of "
+            f"{METRICS[row['metric']]}, mean of {row['settings']} "
+            f"setting{'s' if row['settings'] > 1 else ''}"
+            f"{share if row['gain'] > 0 and row['sure'] else ''}."
         )
     return Grid(
         name=f"{NAME}-gains",

@@ -39,6 +39,7 @@ def steering(cells: Cells) -> pd.DataFrame:
     altered = steered.loc[steered["share"] < 1, "base"].unique()
     steered = steered[steered["base"].isin(altered) | steered["train_on_validation"]]
     trained = scores[(scores["kind"] == "none") & scores["train_on_validation"]]
+    trained = trained.drop_duplicates([*SETTING, "share", "seed"])
     gains = in_percent(paired(steered, trained, [*SETTING, "share"]))
     gains = gains.rename(
         columns={c: "difference" if c == "mean" else f"difference_{c}" for c in gains}
@@ -76,9 +77,10 @@ def steering_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
 
 
 def steering_sentences(rows: pd.DataFrame, legend: Legend) -> list[str]:
-    """Of each panel, in how many of its combinations which of the two is better."""
+    """Of each panel, in how many of its combinations that have an interval which is better."""
     said = []
     for (_, dataset, model, batch, base), panel in rows.groupby(PLACE, sort=False):
+        panel = panel[panel["difference_low"].notna()]
         above, below = panel["difference_low"] > 0, panel["difference_high"] < 0
         said.append(
             f"{dataset}, {model}, {BATCHES[batch]}: {legend.refiner(base)} is better than train + "
@@ -90,50 +92,58 @@ def steering_sentences(rows: pd.DataFrame, legend: Legend) -> list[str]:
 
 def steering_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
     """A heat map for each panel of a data set: wrong labels against validation samples."""
-    panels = [(place, of) for place, of in rows.groupby(PLACE, sort=False)]
-    heights = [0.75 + PITCH * of["planted"].nunique() + 0.5 for _, of in panels]
-    columns = max(of["share"].nunique() for _, of in panels)
-    width, height = LEFT + TILE * columns + 0.15, sum(heights) + 0.35
+    panels = [(place, of, _upstreams(of, legend)) for place, of in rows.groupby(PLACE, sort=False)]
+    heights = [0.75 + PITCH * len(upstreams) + 0.5 for *_, upstreams in panels]
+    columns = max(of["share"].nunique() for _, of, _ in panels)
+    left = max(LEFT, 0.3 + 0.068 * max(len(text) for *_, of in panels for text in of.values()))
+    width, height = left + TILE * columns + 0.15, sum(heights) + 0.35
     with style():
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
         top = 0.0
-        for (place, panel), room in zip(panels, heights, strict=True):
+        for (place, panel, upstreams), room in zip(panels, heights, strict=True):
             _, dataset, model, batch, base = place
             heading = f"{dataset}, {model}, {BATCHES[batch]}"
             axes.text(0.1, top + 0.2, literal(heading), weight="bold", va="center")
             text = f"{legend.refiner(base)} minus train + validation, points"
             axes.text(0.1, top + 0.42, literal(text), va="center", fontsize=8, color=MUTED)
-            wrong = sorted(panel["planted"].unique())
-            sizes = sorted(panel["samples"].unique())
-            for y, planted in enumerate(wrong):
+            samples = sorted(panel["samples"].unique())
+            for y, (upstream, label) in enumerate(upstreams.items()):
                 middle = top + 0.65 + PITCH * (y + 0.5)
-                label = f"{100 * planted:.0f} % wrong"
-                axes.text(LEFT - 0.1, middle, label, ha="right", va="center", fontsize=8)
-                for x, samples in enumerate(sizes):
-                    of = panel[(panel["planted"] == planted) & (panel["samples"] == samples)]
-                    for row in of.to_dict("records"):
-                        _tile(axes, LEFT + TILE * x, middle, row)
-            foot = top + 0.65 + PITCH * len(wrong) + 0.16
-            for x, samples in enumerate(sizes):
-                place = LEFT + TILE * (x + 0.5)
-                axes.text(place, foot, f"{samples}", ha="center", va="center", fontsize=8)
-            axes.text(LEFT - 0.1, foot, "samples", ha="right", va="center", fontsize=8, color=MUTED)
+                axes.text(left - 0.1, middle, literal(label), ha="right", va="center", fontsize=8)
+                for row in panel[panel["upstream"] == upstream].to_dict("records"):
+                    _tile(axes, left + TILE * samples.index(row["samples"]), middle, row)
+            foot = top + 0.65 + PITCH * len(upstreams) + 0.16
+            for x, count in enumerate(samples):
+                at = left + TILE * (x + 0.5)
+                axes.text(at, foot, f"{count}", ha="center", va="center", fontsize=8)
+            axes.text(left - 0.1, foot, "samples", ha="right", va="center", fontsize=8, color=MUTED)
             top += room
         note = "bold: interval clear of 0; blue: steering is better"
         axes.text(0.1, height - 0.2, note, va="center", fontsize=7.5, color=MUTED)
     return figure
 
 
+def _upstreams(panel: pd.DataFrame, legend: Legend) -> dict[str, str]:
+    """Upstreams by their share of wrong labels, which names them if no two have the same."""
+    rows = panel[["upstream", "planted"]].drop_duplicates().sort_values("planted", kind="stable")
+    named = rows["planted"].nunique() < len(rows)
+    return {
+        row.upstream: legend.upstream(row.upstream) if named else f"{100 * row.planted:.0f} % wrong"
+        for row in rows.itertuples()
+    }
+
+
 def _tile(axes, x: float, y: float, row: Mapping[str, Any]) -> None:
-    face = colour(row["difference"])
+    face = colour(np.nan_to_num(row["difference"]))
     axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=1))
     clear = row["difference_low"] > 0 or row["difference_high"] < 0
     drawn = {"ha": "center", "va": "center_baseline", "color": on(face)}
     weight = "bold" if clear else "normal"
     middle = x + TILE / 2
-    axes.text(middle, y - 0.06, short(row["difference"]), fontsize=8.5, weight=weight, **drawn)
+    points = "undefined" if np.isnan(row["difference"]) else short(row["difference"])
+    axes.text(middle, y - 0.06, points, fontsize=8.5, weight=weight, **drawn)
     half = row["difference_high"] - row["difference"]
     if not np.isnan(half):
         axes.text(middle, y + 0.12, f"± {half:.1f}", fontsize=6.5, **drawn)

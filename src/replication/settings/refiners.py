@@ -82,6 +82,12 @@ class Refiner(Strict):
         return self.validation_share == 1 and self.validation_noise == 0
 
     @model_validator(mode="after")
+    def _views_have_right_labels(self):
+        if self.train_on_validation and self.validation_noise:
+            raise ValueError("train_on_validation: takes no validation_noise")
+        return self
+
+    @model_validator(mode="after")
     def _control_of(self):
         if self.of is not None and self.role != "control":
             raise ValueError(f"of: is for controls, and this is a {self.role}")
@@ -92,12 +98,6 @@ class Alone(Refiner):
     """The upstream alone: equal weights, labels as they came."""
 
     kind: Literal["none"]
-
-    @model_validator(mode="after")
-    def _views_have_right_labels(self):
-        if self.train_on_validation and self.validation_noise:
-            raise ValueError("train_on_validation: takes no validation_noise")
-        return self
 
 
 class Saflex(Refiner):

@@ -106,7 +106,8 @@ class Settings(Strict):
                 if self.refiners[name].crops_only:
                     yield f"toy.refiners: {name!r} needs upstreams that crop"
                 refiner = self.refiners[name]
-                if refiner.kind in ("oracle", "cross-fitted") or refiner.validation_batch:
+                of_sets = refiner.kind in ("oracle", "cross-fitted") or refiner.validation_batch
+                if of_sets or not refiner.whole_validation:
                     yield f"toy.refiners: {name!r} is for data sets, which the toy is not"
             if "none" not in profile.toy.refiners:
                 yield "toy.refiners: 'none' is expected among them, the upstream alone"

@@ -101,6 +101,11 @@ class Work:
     def train(self, seed: int, tick: Callable[[], None]) -> Seed:
         """One seed's record, kept among the checkpoints."""
         dataset, refiner = self.dataset(seed), self.recipe.refiner
+        if (getattr(refiner, "folds", None) or 0) > len(dataset.validation):
+            raise ValueError(
+                f"refiners.{self.cell.refiner}.folds: at most {len(dataset.validation)} expected, "
+                f"the validation samples of {self.cell.dataset}, got {refiner.folds}"
+            )
         if self.recipe.network is not None:
             return self._tune(dataset, seed, tick)
         if not self.recipe.model.differentiable:

@@ -167,7 +167,7 @@ def loaded():
 def check_plan(everything, params, profile):
     """Cells, seeds and epochs against arithmetic of one's own on what the files say."""
     expected = {}
-    for experiment in ("images", "tabular"):
+    for experiment in ("images", "tabular", "contrastive"):
         grid = profile[experiment]
         clean, batches = grid["clean"], grid.get("batches", [])
         crops = grid.get("crops", {"upstreams": [], "refiners": []})

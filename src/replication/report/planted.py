@@ -59,16 +59,19 @@ def drawn_rows(rows: pd.DataFrame, legend: Legend) -> pd.DataFrame:
 
 def _beside(part: pd.DataFrame, rows: pd.DataFrame, legend: Legend) -> pd.Series:
     """Which are controls of readings that estimate a share of wrong labels, or know more."""
-    estimates = rows["estimated"].notna() & (rows["role"] == "reading")
     more = [name for name, entry in legend.refiners.items() if entry.train_on_validation]
-    of_these = part["of"].isin(rows.loc[estimates, "refiner"])
+    of_these = part["of"].isin(rows.loc[_estimates(rows), "refiner"])
     return of_these | part["refiner"].isin(more) | (part["kind"] == ORACLE)
+
+
+def _estimates(rows: pd.DataFrame) -> pd.Series:
+    return rows["estimated"].notna() & (rows["role"] == "reading")
 
 
 def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
     """One row per setting: gains over the upstream alone of readings, of the controls of those that
     estimate a share of wrong labels, and of what knows more. rows: of `planted_frame`."""
-    estimates = rows["estimated"].notna() & (rows["role"] == "reading")
+    estimates = _estimates(rows)
     estimating = legend.ordered("refiner", rows.loc[estimates, "refiner"])
     shown = rows[(rows["role"] == "reading") | _beside(rows, rows, legend)]
     refiners = [

@@ -119,18 +119,19 @@ def analyse(cells: Cells, column: Column = OWN) -> pd.DataFrame:
     table = table.merge(intervals(scores.groupby(KEYS, sort=False)), "left", on=KEYS)
     alone = scores["role"] == "baseline"
     gains = paired(scores[~alone], scores[alone], SETTING)
-    table = table.merge(_named(gains, "difference"), "left", on=KEYS)
+    table = table.merge(named(gains, "difference"), "left", on=KEYS)
     for kind in IMITATIONS:
         imitating = scores[scores["kind"] == kind]
         gains = paired(scores, imitating.assign(refiner=imitating["of"]), KEYS)
-        table = table.merge(_named(gains, f"against_{kind}"), "left", on=KEYS)
+        table = table.merge(named(gains, f"against_{kind}"), "left", on=KEYS)
     clean = scores["upstream_kind"] == "none"
     gains = _reversed(paired(scores[~clean], scores[clean & alone], CLEAN))
-    table = table.merge(_named(gains, "clean"), "left", on=KEYS)
+    table = table.merge(named(gains, "clean"), "left", on=KEYS)
     return table.assign(verdict=[_judge(row) for row in table.to_dict("records")])
 
 
-def _named(gains: pd.DataFrame, prefix: str) -> pd.DataFrame:
+def named(gains: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """Columns of `paired` under a prefix, which alone is the mean's."""
     return gains.rename(columns={c: prefix if c == "mean" else f"{prefix}_{c}" for c in gains})
 
 

@@ -13,7 +13,7 @@ from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.grid import Grid, Group, Row, Text
 from replication.report.heat import colour, on, short
 from replication.report.legend import BATCHES, Legend
-from replication.report.statistics import headline, paired
+from replication.report.statistics import headline, named, paired
 from replication.report.tables import in_percent
 from replication.report.texts import gain_text
 
@@ -40,10 +40,7 @@ def steering(cells: Cells) -> pd.DataFrame:
     steered = steered[steered["base"].isin(altered) | steered["train_on_validation"]]
     trained = scores[(scores["kind"] == "none") & scores["train_on_validation"]]
     trained = trained.drop_duplicates([*SETTING, "share", "seed"])
-    gains = in_percent(paired(steered, trained, [*SETTING, "share"]))
-    gains = gains.rename(
-        columns={c: "difference" if c == "mean" else f"difference_{c}" for c in gains}
-    )
+    gains = named(in_percent(paired(steered, trained, [*SETTING, "share"])), "difference")
     described = steered[[*KEYS, "base", "share", "planted"]].drop_duplicates()
     rows = described.merge(gains.reset_index(), on=KEYS)
     sizes = [

@@ -54,6 +54,15 @@ def test_skewed_labels_are_the_next_class():
     assert binomtest(int(shift.sum()), 4000, 0.4).pvalue > 1e-3
 
 
+def test_labels_of_the_last_class_alone_are_the_first():
+    inputs, labels = batch(4000)
+    _, soft = mislabelled(0.4, wrong="last")(inputs, labels, torch.Generator().manual_seed(0))
+    found, last = soft.argmax(1), labels == K - 1
+    assert torch.equal(found[~last], labels[~last])
+    assert set(found[last].tolist()) == {0, K - 1}
+    assert binomtest(int((found[last] == 0).sum()), int(last.sum()), 0.4).pvalue > 1e-3
+
+
 def test_rows_of_tables_stay_as_they_are():
     rows, labels = torch.randn(4000, 3), torch.randint(2, (4000,))
     settings = upstreams.TabularMislabelled(kind="tabular-mislabelled", share=0.3)

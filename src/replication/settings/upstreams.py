@@ -41,11 +41,11 @@ class RandAugment(Upstream):
 
 
 class Planted(Upstream):
-    """A positive control. share: of labels that are wrong; wrong: any other class alike, or the
-    next one."""
+    """A positive control. share: of labels that are wrong; wrong: any other class alike, the next
+    one, or, of the last class alone, which `share` is then of, the first."""
 
     share: Share
-    wrong: Literal["any", "next"] = "any"
+    wrong: Literal["any", "next", "last"] = "any"
 
     @property
     def planted(self) -> float:

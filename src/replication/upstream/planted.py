@@ -13,8 +13,9 @@ from replication.settings import upstreams
 class Planted:
     """An upstream, given labels of which each is wrong with probability `share`.
 
-    A wrong label is any other class alike, or the next one. upstream: a subclass's, takes the same
-    settings. classes: number of classes K, at least 2.
+    A wrong label is any other class alike, or the next one; or labels of the last class alone are
+    wrong, and the first. upstream: a subclass's, takes the same settings. classes: number of
+    classes K, at least 2.
     """
 
     upstream: type
@@ -28,7 +29,9 @@ class Planted:
     ) -> tuple[Tensor, Tensor]:
         """As every upstream."""
         wrong = torch.rand(len(labels), generator=generator) < self.settings.share
-        last = 2 if self.settings.wrong == "next" else self.classes
+        last = self.classes if self.settings.wrong == "any" else 2
         shift = wrong * torch.randint(1, last, (len(labels),), generator=generator)
-        planted = (labels + shift.to(labels.device)) % self.classes
-        return self.inner(inputs, planted, generator)
+        shift = shift.to(labels.device)
+        if self.settings.wrong == "last":
+            shift = shift * (labels == self.classes - 1)
+        return self.inner(inputs, (labels + shift) % self.classes, generator)

@@ -12,7 +12,6 @@ two steps, each variant in a process of its own, with that of the network and th
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from memory import resident
 
 from replication import settings
 from replication.data.pairs import iwildcam
@@ -96,7 +96,7 @@ def seconds(made: contrastive.FLYP, steps: int) -> float:
 
 
 def peak(variant: str, argv: list[str]) -> float:
-    """MB of two steps, in a process of its own."""
+    """MiB of two steps, in a process of its own."""
     command = [sys.executable, __file__, *argv, "--peak", variant]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
@@ -120,7 +120,7 @@ def main() -> None:
             made = problem(arguments.peak, arguments, Path(folder))
             for _ in range(2):
                 step(made)
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            print(resident(peak=True))
             return
         times: dict[str, list[float]] = {name: [] for name in arguments.variants}
         for number in range(arguments.rounds):
@@ -136,7 +136,7 @@ def main() -> None:
             ratios = [a / b for a, b in zip(found, times["plain"], strict=True)]
             row["ratio"] = statistics.median(ratios)
         if not arguments.no_memory:
-            row["peak_mb"] = peak(name, _passed(arguments))
+            row["peak_mib"] = peak(name, _passed(arguments))
         rows.append(row)
     table = pd.DataFrame(rows).round(4)
     print(table.to_string(index=False))

@@ -27,11 +27,11 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from memory import resident
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -211,19 +211,6 @@ def make_step(model: str, variant: str, batch: int, share: int) -> Callable[[], 
         return refined_step(*task, OURS[variant])
     makers = {"plain": plain_step, "unroll": unroll_step}
     return {**makers, "torchopt": torchopt_step, "betty-ml": betty_step}[variant](*task)
-
-
-def resident(peak: bool) -> float:
-    """Resident memory of this process in MiB, now or at its peak; nan without Linux's /proc.
-
-    getrusage's peak will not do: a new process starts with that of the one that made it.
-    """
-    field = "VmHWM:" if peak else "VmRSS:"
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return float("nan")
-    return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 2**10
 
 
 def memory(model: str, variant: str, batch: int, share: int, threads: int) -> float:

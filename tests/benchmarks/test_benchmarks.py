@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 
 
+@pytest.fixture(autouse=True)
+def _on_the_path(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+
+
 def load(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -115,3 +120,11 @@ def test_contrastive(tmp_path):
     )  # fmt: skip
     assert [row["variant"] for row in found] == ["plain", "look-ahead"]
     assert all(float(row["ms"]) > 0 for row in found)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's way to ask")
+def test_the_peak_of_a_process_is_not_that_of_the_one_that_made_it():
+    held = torch.ones(2**27)  # 512 MiB
+    command = [sys.executable, "-c", "import memory; print(memory.resident(peak=True))"]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+    assert 0 < float(done.stdout) < 100 < held.nbytes / 2**20

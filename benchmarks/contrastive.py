@@ -7,11 +7,14 @@
 each with a validation batch of B / --share pairs. `chunk` is plain with 2 pairs encoded at a time.
 
 Time: rounds of all variants, there and back again, each with a warm-up step and --steps timed ones;
-medians over rounds, and of the ratio to plain in the same round. Memory: peak resident memory of
+medians over rounds, and of the ratio to plain in the same round. Work: floating-point operations of
+a step, and the hours that one run of the profile `full` takes at --tflops of them a second, its
+images being there in time. Memory: peak resident memory of
 two steps, each variant in a process of its own, with that of the network and the optimiser.
 """
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from memory import resident
+from torch.utils.flop_counter import FlopCounterMode
 
 from replication import settings
 from replication.data.pairs import iwildcam
@@ -87,6 +91,22 @@ def step(made: contrastive.FLYP) -> None:
         torch.cuda.synchronize()
 
 
+def operations(made: contrastive.FLYP) -> int:
+    """Floating-point operations of a step, by products of matrices and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        step(made)
+    return counter.get_total_flops()
+
+
+def pairs_of_full() -> int:
+    """Pairs that one run of the profile `full` trains on."""
+    everything = settings.load("full")
+    planned = next(p for p in settings.methods(everything) if p.recipe.model.kind == "flyp")
+    training = planned.recipe.training
+    epoch = math.ceil(iwildcam.TRAIN / training.batch_size) * training.batch_size
+    return training.epochs * epoch
+
+
 def seconds(made: contrastive.FLYP, steps: int) -> float:
     step(made)
     began = time.perf_counter()
@@ -112,6 +132,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--variants", nargs="+", choices=READINGS, default=[*READINGS])
+    parser.add_argument("--tflops", type=float, default=200, help="that a GPU sustains")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=READINGS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -123,11 +144,13 @@ def main() -> None:
             print(resident(peak=True))
             return
         times: dict[str, list[float]] = {name: [] for name in arguments.variants}
+        work: dict[str, int] = {}
         for number in range(arguments.rounds):
             order = arguments.variants[:: -1 if number % 2 else 1]
             for name in order:
                 made = problem(name, arguments, Path(folder))
                 times[name].append(seconds(made, arguments.steps))
+                work[name] = operations(made)
                 del made
     rows = []
     for name, found in times.items():
@@ -135,6 +158,9 @@ def main() -> None:
         if "plain" in times:
             ratios = [a / b for a, b in zip(found, times["plain"], strict=True)]
             row["ratio"] = statistics.median(ratios)
+        row["gflop"] = work[name] / 1e9
+        each = work[name] / arguments.batch / (1e12 * arguments.tflops)
+        row["full_hours"] = pairs_of_full() * each / 3600
         if not arguments.no_memory:
             row["peak_mib"] = peak(name, _passed(arguments))
         rows.append(row)

@@ -120,6 +120,9 @@ def test_contrastive(tmp_path):
     )  # fmt: skip
     assert [row["variant"] for row in found] == ["plain", "look-ahead"]
     assert all(float(row["ms"]) > 0 for row in found)
+    plain, refined = (float(row["gflop"]) for row in found)
+    passes = 3 + 3 + 2  # forward and backward of pairs and of validation pairs, two forward
+    assert refined / plain == pytest.approx(passes / 3, rel=0.02)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's way to ask")

@@ -2,7 +2,8 @@
 # make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
 # make profile NAME=small    make another profile the active one
 # make verify                are quick's figures those of results/reference?
-# make test | lint | lab     the tests, the linter, the notebooks
+# make test | lint | lab     the tests; ruff and mypy; the notebooks
+# make docs                  the documentation as a site, site/
 # make fuzz EXAMPLES=5000    as many random inputs for each test of tests/fuzz, and kills; 25 minutes
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +15,7 @@ PIP_EXTRA_INDEX_URL ?= https://download.pytorch.org/whl/cpu
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: repro total profile verify test fuzz lab lint
+.PHONY: repro total profile verify test fuzz lab lint docs
 .DEFAULT_GOAL := repro
 
 repro: total .venv/installed
@@ -55,10 +56,14 @@ lab: .venv/installed
 	jupyter lab notebooks
 
 lint: .venv/installed
-	ruff check . && ruff format --check .
+	ruff check . && ruff format --check . && mypy
+
+docs: .venv/installed
+	@mkdocs --version >/dev/null 2>&1 || pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[docs]'
+	mkdocs build --strict --quiet
 
 .venv/installed: $(LOCK) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 13) else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
 	@echo "environment: .venv, about $(if $(CPU),2,6) GB, 3 to 5 minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK)

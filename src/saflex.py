@@ -15,11 +15,12 @@ inside lists, dicts and other objects in attributes. Calls from several threads 
 import operator
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass
 from functools import partial, wraps
 from threading import RLock
+from typing import Any, ParamSpec, Self, TypeVar
 from unittest.mock import patch
 
 import torch
@@ -27,7 +28,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
-from torch.backends import cuda, cudnn, mha, mkldnn
+from torch.backends import mha
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
@@ -37,17 +38,24 @@ from torch.utils.checkpoint import CheckpointFunction
 
 SPACES, HOWS = ("log_probs", "probs", "logits"), ("jvp", "lookahead", "head")
 WEIGHT_RULES = ("label", "sum", "gate", "positive", "all")
+CHOICES: dict[str, tuple[Any, ...]]
 CHOICES = {"space": SPACES, "how": HOWS, "weight_rule": WEIGHT_RULES, "sign": (1, -1)}
 CHOICES["reduction"] = ("mean", "sum")
 TINY = 1e-30
+BACKENDS: Any = torch.backends  # stubs lack precisions
 LEAST = {"ridge": 0, "beta": 0, "gumbel": 0, "slope": 0, "temperature": TINY, "epsilon": TINY}
-GENERATORS = {}  # those of `solve`, by device and seed
+GENERATORS: dict[tuple[torch.device, int], Generator] = {}  # those of `solve`, by device and seed
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+Forward = Callable[[Any, Any], Tensor]  # (model, inputs) -> (B, K)
+Pass = Callable[..., Any]
+Moved = dict[str, Tensor]
 LOCK = RLock()  # a pass aside changes what all threads share
 
 
-def _in_turn(function):
+def _in_turn(function: Callable[Params, Result]) -> Callable[Params, Result]:
     @wraps(function)
-    def locked(*args, **options):
+    def locked(*args: Params.args, **options: Params.kwargs) -> Result:
         with LOCK:
             return function(*args, **options)
 
@@ -56,7 +64,9 @@ def _in_turn(function):
 
 # --- the direction: the validation gradient, and what the optimiser makes of it -------------------
 @_in_turn
-def validation_gradient(model: nn.Module, loss, names=None) -> dict[str, Tensor]:
+def validation_gradient(
+    model: nn.Module, loss: Tensor | Callable[[], Tensor], names: Collection[str] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """g = grad_theta of the validation loss, for the trainable parameters or those of `names`.
 
     loss: a scalar (), or a function that computes it. Averaged over the ranks of a process group;
@@ -65,7 +75,7 @@ def validation_gradient(model: nn.Module, loss, names=None) -> dict[str, Tensor]
     named = {n: p for n, p in _named(model).items() if p.requires_grad}
     named = {n: p for n, p in named.items() if names is None or n in names}
 
-    def gradient():
+    def gradient() -> tuple[Tensor, ...]:
         value = loss() if callable(loss) else loss
         graph = _graph(value) if isinstance(value, Tensor) and value.shape == () else set()
         ok = graph & {*named.values()} and "CheckpointFunctionBackward" not in graph
@@ -80,7 +90,9 @@ def validation_gradient(model: nn.Module, loss, names=None) -> dict[str, Tensor]
     return {n: _over_ranks(part, mean=True) for n, part in zip(named, g, strict=True)}
 
 
-def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Tensor]:
+def optimizer_direction(
+    model: nn.Module, direction: dict[str, Tensor], optimizer: torch.optim.Optimizer,
+) -> dict[str, Tensor]:  # fmt: skip
     """P g: the optimiser's next step (up to sign) on the gradient g, without momentum or decay.
 
     The step after a gradient h is -P h plus what the state alone causes: the validation loss falls
@@ -110,7 +122,9 @@ def optimizer_direction(model: nn.Module, direction, optimizer) -> dict[str, Ten
 
 
 @_in_turn
-def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[str, Tensor]:
+def newton_direction(
+    model: nn.Module, x: Any, y: Tensor, ridge: float = 0.01, forward: Forward | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """H^-1 g of the last nn.Linear, z = W f + b, on validation data: its Newton step (up to sign).
 
     With its inputs F (n, d), a one appended for b, and P = softmax(z) (n, K): g = F'(P - Y) / n,
@@ -122,7 +136,7 @@ def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[s
     head, seen = [m for m in _bare(model).modules() if isinstance(m, nn.Linear)][-1], []
     _require(head.weight in named, "model", "a last nn.Linear with a weight to train", head)
 
-    def run():
+    def run() -> tuple[Tensor, Tensor]:
         with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
             z = _logits(model, x, forward)
         return z, _full(F.linear(seen[-1], head.weight, head.bias)) if seen else z[:0]
@@ -144,10 +158,15 @@ def newton_direction(model: nn.Module, x, y, ridge=0.01, forward=None) -> dict[s
 # --- the tangent: how the logits z move with theta + e d ------------------------------------------
 @_in_turn
 @torch.no_grad()
-def _tangents(model, inputs, directions, how, forward, epsilon=None, logits=None):
+def _tangents(
+    model: nn.Module, inputs: Any, directions: list[dict[str, Tensor]], how: str,
+    forward: Forward | None, epsilon: float | None = None, logits: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """z (B, K) at theta, and dz/de (B, K) at e = 0 along each direction d."""
-    named, z, tangents = _named(model), None, []
-    along = {"jvp": _exact, "lookahead": partial(_lookahead, epsilon), "head": _closed_form}[how]
+    named, tangents = _named(model), []
+    z: Any = None
+    lookahead = partial(_lookahead, epsilon)
+    along: Any = {"jvp": _exact, "lookahead": lookahead, "head": _closed_form}[how]
     aside, run = partial(_aside, model), partial(_logits, model, inputs, forward)
     for d in directions:
         shapes = {n: t.shape for n, t in d.items()}
@@ -160,7 +179,9 @@ def _tangents(model, inputs, directions, how, forward, epsilon=None, logits=None
     return z.detach(), tangents
 
 
-def _exact(aside, run, theta, d, logits=None, z=None):
+def _exact(
+    aside: Pass, run: Pass, theta: Moved, d: Moved, logits: Any = None, z: Any = None
+) -> tuple[Tensor, Tensor]:
     """Forward mode: dual parameters theta + e d in, dual logits z + e dz out."""
     with dual_level(), sdpa_kernel(SDPBackend.MATH):
         try:
@@ -172,7 +193,9 @@ def _exact(aside, run, theta, d, logits=None, z=None):
     return z, dz
 
 
-def _lookahead(epsilon, aside, run, theta, d, logits, z):
+def _lookahead(
+    epsilon: float | None, aside: Pass, run: Pass, theta: Moved, d: Moved, logits: Any, z: Any
+) -> tuple[Tensor, Tensor]:
     """Plain passes: dz = (z(theta + e d) - z(theta)) / e; z is the training pass's if it can be."""
     if any(p.itemsize < 4 for p in theta.values()):
         return _exact(aside, run, theta, d)
@@ -185,7 +208,8 @@ def _lookahead(epsilon, aside, run, theta, d, logits, z):
     after, same = aside(run, moved)
     if z is None:
         graph, rounded = _graph(logits), {"ToCopyBackward0", "CompiledFunctionBackward"}
-        full = {mkldnn.matmul.fp32_precision, mkldnn.conv.fp32_precision} <= {"none", "ieee"}
+        kernels = BACKENDS.mkldnn.matmul, BACKENDS.mkldnn.conv
+        full = {k.fp32_precision for k in kernels} <= {"none", "ieee"}
         serves = same and full and graph & {*theta.values()} and not graph & rounded
         serves = serves and logits.is_cpu and logits.shape == after.shape
         serves = serves and aside(partial(_is_current, logits), exact=False)[0]
@@ -195,9 +219,12 @@ def _lookahead(epsilon, aside, run, theta, d, logits, z):
     return (z, dz) if dz.any() or not length else _exact(aside, run, theta, d)
 
 
-def _closed_form(aside, run, theta, d, logits, z):
+def _closed_form(
+    aside: Pass, run: Pass, theta: Moved, d: Moved, logits: Any, z: Any
+) -> tuple[Tensor, Tensor]:
     """dz = dW x + db, if z = W x + b by its graph, with an x that W and b do not move."""
-    node, own = getattr(logits, "grad_fn", None), {*theta.values()}
+    node: Any = getattr(logits, "grad_fn", None)
+    own = {*theta.values()}
     *db, dw = sorted(d.values(), key=Tensor.dim)
     shown = node is not None and node.name() == "AddmmBackward0"
     shown = shown and node._saved_alpha == node._saved_beta == 1
@@ -206,14 +233,14 @@ def _closed_form(aside, run, theta, d, logits, z):
     if own & x or "TBackward0" not in w or (b | w) - {"TBackward0", "ToCopyBackward0"} != own:
         return _exact(aside, run, theta, d)
     with torch.autocast(logits.device.type, enabled=False):
-        x = _full(aside(lambda: node._saved_mat1, exact=False)[0])
-        return _full(logits.detach()), F.linear(x, *(t.to(x) for t in (dw, *db)))
+        f = _full(aside(lambda: node._saved_mat1, exact=False)[0])
+        return _full(logits.detach()), F.linear(f, *(t.to(f) for t in (dw, *db)))
 
 
 # --- the inner products ---------------------------------------------------------------------------
 def inner_products(
-    model: nn.Module, inputs, direction: dict[str, Tensor], space="log_probs", how="jvp",
-    forward: Callable | None = None, epsilon: float | None = None,
+    model: nn.Module, inputs: Any, direction: dict[str, Tensor], space: str = "log_probs",
+    how: str = "jvp", forward: Forward | None = None, epsilon: float | None = None,
 ) -> Tensor:  # fmt: skip
     """Pi (B, K): Pi[i, k] = -d/de space_k(model(inputs[i]; theta + e direction)) at e = 0, Eq. (9).
 
@@ -242,8 +269,9 @@ def _in_space(pi: Tensor, z: Tensor, space: str) -> Tensor:
 
 # --- the solution: Theorem 1 with the two modifications that follow it ----------------------------
 def solve(
-    pi: Tensor, labels: Tensor, beta=0.0, temperature=0.01, gumbel=1.0, weight_rule="label",
-    generator: Generator | None = None, *, slope=2.0, keep_labels=False,
+    pi: Tensor, labels: Tensor, beta: float = 0.0, temperature: float = 0.01, gumbel: float = 1.0,
+    weight_rule: str = "label", generator: Generator | None = None, *, slope: float = 2.0,
+    keep_labels: bool = False,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Weights (B,) and labels (B, K) of augmented samples from their inner products (Algorithm 1).
 
@@ -285,7 +313,7 @@ def solve(
 
 def as_soft_labels(labels: Tensor, batch: int, classes: int) -> Tensor:
     """Labels (B,) int64 in [0, K) or (B, K) rows on the simplex, as float rows (B, K)."""
-    ok = isinstance(labels, Tensor) and labels.shape in ((batch,), (batch, classes))
+    ok: Any = isinstance(labels, Tensor) and labels.shape in ((batch,), (batch, classes))
     if ok and labels.dtype == torch.int64 and labels.dim() == 1:
         ok = ((labels >= 0) & (labels < classes)).all()
     elif ok := ok and labels.dim() == 2 and labels.is_floating_point():
@@ -309,7 +337,9 @@ def soft_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tenso
     return -(weights * (labels * log_p).sum(1)).sum()
 
 
-def contrastive_logits(a: Tensor, b: Tensor, scale, gather=None) -> Tensor:
+def contrastive_logits(
+    a: Tensor, b: Tensor, scale: float | Tensor, gather: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Logits (2b, B) of both directions of the contrastive loss, Eq. (13): B proxy classes each.
 
     a, b: (b, d) embeddings of pairs, L2-normalised here; B = b, or with gather: (b, d) of this rank
@@ -362,7 +392,7 @@ class SAFLEX:
     space: str = "log_probs"
     how: str = "jvp"
     scope: str | Sequence[str] = "all"
-    forward: Callable | None = None
+    forward: Forward | None = None
     epsilon: float | None = None
     optimizer: torch.optim.Optimizer | None = None
     sign: int = 1
@@ -373,7 +403,7 @@ class SAFLEX:
     shrink: bool = False
     generator: Generator | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(**vars(self))
         self.scope = self.scope if isinstance(self.scope, str) else [*self.scope]
         scope_names(self.model, self.scope)
@@ -385,18 +415,27 @@ class SAFLEX:
         return scope_names(self.model, self.scope)
 
     @classmethod
-    def calibrated(cls, model: nn.Module, optimizer, **overrides):
+    def calibrated(
+        cls, model: nn.Module, optimizer: torch.optim.Optimizer | None, **overrides: Any
+    ) -> Self:
         """The reading `calibrated`, by look-ahead."""
-        options = dict.fromkeys(("centre", "normalise", "unit_scale", "shrink"), True)
-        options |= {"beta": 3.0, "temperature": 1.0, "gumbel": 0.0, "weight_rule": "gate"}
+        calibrated = dict.fromkeys(("centre", "normalise", "unit_scale", "shrink"), True)
+        options: dict[str, Any] = {"beta": 3.0, "temperature": 1.0, "gumbel": 0.0}
+        options |= calibrated | {"weight_rule": "gate"}
         return cls(model, **{"how": "lookahead", "optimizer": optimizer} | options | overrides)
 
-    def __call__(self, x_aug, y_aug: Tensor, val_loss=None, *, val=None, logits=None) -> Refined:
+    def __call__(
+        self, x_aug: Any, y_aug: Tensor, val_loss: Any = None, *,
+        val: tuple[Any, Tensor] | None = None, logits: Tensor | None = None,
+    ) -> Refined:  # fmt: skip
         """Refine one augmented batch: `solve` with what the same arguments give `measure`."""
         pi, reliability = self.measure(x_aug, y_aug, val_loss, val=val, logits=logits)
         return self.solve(pi, y_aug, reliability)
 
-    def measure(self, x_aug, y_aug, val_loss=None, *, val=None, logits=None):
+    def measure(
+        self, x_aug: Any, y_aug: Tensor, val_loss: Any = None, *,
+        val: tuple[Any, Tensor] | None = None, logits: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Pi (B, K), calibrated, and the reliability () that it was shrunk by.
 
         val: validation inputs and labels; or, in its place, val_loss: their cross-entropy (), with
@@ -419,7 +458,8 @@ class SAFLEX:
             pi = _in_space(pi - _batch_mean(pi) if self.centre else pi, z, self.space)
             size = (1 - 2 * p + p.square().sum(1, keepdim=True)).clamp_min(1e-6).sqrt()
             parts.append(pi / size if self.normalise else pi)
-        pi = sum(parts) / len(parts)
+        total: Any = sum(parts)
+        pi = total / len(parts)
         reliability = pi.new_ones(())
         if self.unit_scale:
             pi = pi / _batch_mean(pi.square().mean(1)).sqrt().clamp_min(TINY)
@@ -436,10 +476,10 @@ class SAFLEX:
     def solve(self, pi: Tensor, y_aug: Tensor, reliability: Tensor) -> Refined:
         """Weights and labels of inner products pi (B, K), by this object's options."""
         options = self.beta, self.temperature, self.gumbel, self.weight_rule, self.generator
-        given = {"slope": self.slope, "keep_labels": self.keep_labels}
+        given: dict[str, Any] = {"slope": self.slope, "keep_labels": self.keep_labels}
         return Refined(*solve(pi, y_aug, *options, **given), pi, reliability)
 
-    def _validation_loss(self, val, i: int, count: int) -> Tensor:
+    def _validation_loss(self, val: Sequence[Any], i: int, count: int) -> Tensor:
         """Cross-entropy on the i-th of `count` parts of the validation batch."""
 
         def part(t: Tensor) -> Tensor:
@@ -449,7 +489,8 @@ class SAFLEX:
         z = _logits(self.model, x, self.forward)
         as_soft_labels(y, *z.shape)
         ranks = _over_ranks(z.new_ones(())) if self.reduction == "sum" else 1
-        return ranks * F.cross_entropy(z, y, reduction=self.reduction)
+        loss: Tensor = ranks * F.cross_entropy(z, y, reduction=self.reduction)
+        return loss
 
 
 @dataclass(frozen=True)
@@ -475,24 +516,28 @@ class Posterior:
     model: nn.Module
     _: KW_ONLY
     ridge: float = 0.01
-    forward: Callable | None = None
+    forward: Forward | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check(ridge=self.ridge)
         scope_names(self.model, "head")
 
-    def __call__(self, x_aug, y_aug: Tensor, *, val, logits=None) -> Believed:
+    def __call__(
+        self, x_aug: Any, y_aug: Tensor, *, val: tuple[Any, Tensor], logits: Tensor | None = None
+    ) -> Believed:
         """Refine one augmented batch; val: validation inputs and labels; logits as in SAFLEX."""
         return self.solve(self.measure(x_aug, val=val, logits=logits), y_aug)
 
-    def measure(self, x_aug, *, val, logits=None) -> Tensor:
+    def measure(
+        self, x_aug: Any, *, val: tuple[Any, Tensor], logits: Tensor | None = None
+    ) -> Tensor:
         """log p (B, K) after the step."""
         _require(len(val) == 2, "val", "(inputs, labels)", f"{len(val)} things")
         d = newton_direction(self.model, *val, self.ridge, self.forward)
         z, (dz,) = _tangents(self.model, x_aug, [d], "head", self.forward, logits=logits)
         return (z - dz).log_softmax(1)
 
-    def solve(self, log_p: Tensor, y_aug: Tensor, reliability=None) -> Believed:
+    def solve(self, log_p: Tensor, y_aug: Tensor, reliability: Any = None) -> Believed:
         """Weights of labels y_aug, as in `solve`, that are believed with log p (B, K)."""
         ok = log_p.dim() == 2 and (log_p.logsumexp(1).abs() < 1e-3).all()
         _require(ok, "log_p", "log-probabilities (B, K)", log_p)
@@ -506,7 +551,7 @@ class Posterior:
         return Believed(_normalised(q), y, log_p, log_p.new_ones(()), e[best, 0])
 
 
-def scope_names(model: nn.Module, scope) -> list[str]:
+def scope_names(model: nn.Module, scope: str | Sequence[str]) -> list[str]:
     """Names of the trainable parameters in a scope: "all", "head" or prefixes, as in SAFLEX."""
     named = {n: p for n, p in _named(model).items() if p.requires_grad}
     if scope == "head":
@@ -521,7 +566,10 @@ def scope_names(model: nn.Module, scope) -> list[str]:
 
 
 # --- models as they come: state, precision, compilation, ranks; messages --------------------------
-def _aside(model, function, theta=None, exact=True):
+def _aside(
+    model: nn.Module, function: Callable[[], Any], theta: dict[str, Tensor] | None = None,
+    exact: bool = True,
+) -> tuple[Any, bool]:  # fmt: skip
     """function() at theta, eagerly; and whether it left no trace but in norms' averages.
 
     exact: in full precision, without a graph. What it does to the model is undone.
@@ -531,11 +579,11 @@ def _aside(model, function, theta=None, exact=True):
     host.model, host.forward = bare, function  # functional_call wants a module of the tensors
     named, modules = _named(model), [*bare.modules()]
     norms = tuple(f"model.{n}." for n, m in bare.named_modules() if isinstance(m, _NormBase))
-    held = [vars(m).get(n) for m in modules for n in ("_parameters", "_buffers")]
+    held: list[Any] = [vars(m).get(n) for m in modules for n in ("_parameters", "_buffers")]
     held = [(own, own.copy()) for own in (*map(vars, modules), *held) if isinstance(own, dict)]
     generators = [v for _, old in held for v in old.values() if isinstance(v, Generator)]
     generators += [torch.default_generator, *torch.cuda.default_generators]
-    drawn = [(g.get_state, g.set_state, torch.equal) for g in generators]
+    drawn: list[Any] = [(g.get_state, g.set_state, torch.equal) for g in generators]
     drawn += [(random.getstate, random.setstate, operator.eq)]
     if numpy := sys.modules.get("numpy"):
         equal = lambda a, b: all(map(numpy.array_equal, a, b))  # noqa: E731
@@ -565,9 +613,10 @@ def _aside(model, function, theta=None, exact=True):
             stack.enter_context(torch.autocast(next(bare.parameters()).device.type, enabled=False))
             for step in ("__enter__", "__exit__"):  # of the model's own
                 stack.enter_context(patch.object(torch.autocast, step, lambda *_: None))
+            cudnn, cuda, mkldnn = BACKENDS.cudnn, BACKENDS.cuda, BACKENDS.mkldnn
             for kernels in (cudnn.conv, cudnn.rnn, cuda.matmul, mkldnn.conv, mkldnn.matmul):
                 own = kernels.fp32_precision
-                own = "none" if own == torch.backends.fp32_precision else own  # as inherited
+                own = "none" if own == BACKENDS.fp32_precision else own  # as inherited
                 stack.callback(setattr, kernels, "fp32_precision", own)
                 kernels.fp32_precision = "ieee"
             stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
@@ -586,7 +635,7 @@ def _aside(model, function, theta=None, exact=True):
         return result, same
 
 
-def _logits(model, inputs, forward):
+def _logits(model: nn.Module, inputs: Any, forward: Forward | None) -> Tensor:
     bare = _bare(model)
     inputs = tree_map_only(Tensor, Tensor.clone, inputs)  # a model may write into them
     if isinstance(inputs, Tensor) and inputs.is_floating_point():
@@ -597,7 +646,7 @@ def _logits(model, inputs, forward):
     return _full(z)
 
 
-def _graph(z) -> set:
+def _graph(z: Any) -> set[Any]:
     """The leaves in the graph of a tensor, or of a node, and the names of its other nodes."""
     seen, todo = set(), [getattr(z, "grad_fn", None) if isinstance(z, Tensor) else z]
     while todo:
@@ -608,7 +657,7 @@ def _graph(z) -> set:
 
 
 def _named(model: nn.Module) -> dict[str, Tensor]:
-    named = dict(_bare(model).named_parameters())
+    named: dict[str, Tensor] = dict(_bare(model).named_parameters())
     lazy = [n for n, p in named.items() if is_lazy(p)]
     _require(not lazy, "model", "parameters, which a first pass makes,", lazy[:4])
     return named
@@ -623,9 +672,9 @@ def _is_current(z: Tensor) -> bool:
     return False
 
 
-def _bare(model: nn.Module) -> nn.Module:
+def _bare(model: Any) -> Any:
     """The module inside DistributedDataParallel's, DataParallel's and torch.compile's wrappers."""
-    parallel = nn.parallel.DistributedDataParallel | nn.DataParallel
+    parallel = nn.parallel.DistributedDataParallel, nn.DataParallel
     while hasattr(model, "_orig_mod") or isinstance(model, parallel):
         model = model._orig_mod if hasattr(model, "_orig_mod") else model.module
     return model
@@ -658,7 +707,7 @@ def _generator(device: torch.device) -> Generator:
     return Generator(device).manual_seed((torch.initial_seed() + rank) % 2**63)
 
 
-def _check(**options) -> None:
+def _check(**options: Any) -> None:
     for name, got in options.items():
         if name in CHOICES:
             _require(got in CHOICES[name], name, f"one of {CHOICES[name]}", repr(got))
@@ -667,7 +716,7 @@ def _check(**options) -> None:
             _require(ok, name, f"a number from {LEAST[name]} to 1e30", repr(got))
 
 
-def _require(ok, name: str, expected: str, got) -> None:
+def _require(ok: Any, name: str, expected: str, got: Any) -> None:
     if not ok and isinstance(got, Tensor):
         got = f"{tuple(got.shape)} {got.dtype}: {got.flatten()[:9].tolist()}"
     if not ok:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LOCK, CPU = "requirements.lock", "requirements-cpu.lock"
-PYTHONS = ("3.11", "3.12")
+PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = {
     ("linux", "Linux", "posix"): ("x86_64", "aarch64"),
     ("darwin", "Darwin", "posix"): ("arm64",),
@@ -117,7 +117,29 @@ def test_conda_installs_the_lock_and_this_project():
 def test_the_python_that_the_makefile_accepts_is_the_projects():
     assert PROJECT["requires-python"] == ">=3.11"
     text = (ROOT / "Makefile").read_text()
-    assert "(3, 11) <= sys.version_info < (3, 13)" in text
+    assert "(3, 11) <= sys.version_info < (3, 14)" in text
+
+
+def test_ci_runs_on_every_python_that_is_promised():
+    workflow = YAML(typ="safe").load((ROOT / ".github/workflows/ci.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert tuple(job["strategy"]["matrix"]["python"]) == PYTHONS
+    assert {"run": ".ci/run", "env": {"CPU": "1"}} in job["steps"]
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    config = YAML(typ="safe").load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repo,) = config["repos"]
+    assert {hook["language"] for hook in repo["hooks"]} == {"system"}
+    lint = re.search(r"^lint:.*\n\t(.+)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    wanted = [re.sub(r" (\.|--check)", "", command) for command in lint.split(" && ")]
+    assert [hook["entry"].removesuffix(" --force-exclude") for hook in repo["hooks"]] == wanted
+
+
+def test_the_site_is_pinned_in_its_extra_and_not_locked():
+    pinned_here = [Requirement(x) for x in EXTRAS["docs"]]
+    assert all(str(x.specifier).startswith("==") for x in pinned_here)
+    assert not {x.name for x in pinned_here} & {x.split("==")[0] for x in lines(LOCK)}
 
 
 # ---- make ----------------------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""For mkdocs: README.md is the first page; what pages link to outside of docs/ comes, as files/."""
+
+import re
+from pathlib import Path
+from posixpath import dirname, join, normpath, relpath
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"(?<=\]\()(?!https?:|#)[^)#\s]+")
+
+
+def _place(path: str) -> str:
+    """Of a file of the repository, in the site."""
+    if path == "README.md":
+        return "index.md"
+    return path.removeprefix("docs/") if path.startswith("docs/") else f"files/{path}"
+
+
+def _path(place: str) -> str:
+    """The inverse of `_place`."""
+    if place == "index.md":
+        return "README.md"
+    return place.removeprefix("files/") if place.startswith("files/") else f"docs/{place}"
+
+
+def on_files(files, config):
+    todo = ["README.md", *(_path(f.src_uri) for f in files if f.src_uri.endswith(".md"))]
+    found = {}
+    while todo:
+        path = todo.pop()
+        if not path.startswith("docs/"):
+            found[_place(path)] = str(ROOT / path)
+        if path.endswith(".md"):
+            links = LINK.findall((ROOT / path).read_text("utf-8"))
+            targets = {normpath(join(dirname(path), link)) for link in links}
+            new = {t for t in targets if _place(t) not in found and not t.startswith("docs/")}
+            todo += sorted(t for t in new if (ROOT / t).is_file())  # of others mkdocs warns
+    kept = [f for f in files if f.src_uri != "hooks.py"]
+    return Files(kept + [File.generated(config, p, abs_src_path=found[p]) for p in found])
+
+
+def on_page_markdown(markdown, page, **_):
+    here = page.file.src_uri
+
+    def moved(match):
+        target = normpath(join(dirname(_path(here)), match[0]))
+        return relpath(_place(target), dirname(here) or ".")
+
+    return LINK.sub(moved, markdown)

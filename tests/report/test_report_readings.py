@@ -159,18 +159,6 @@ def test_every_gain_is_a_tile_with_its_number_and_colour():
     assert not {"−30", "+0.0"} & bold
 
 
-def test_the_scale_is_white_at_nothing_and_alike_for_both_signs():
-    assert readings.colour(0) == pytest.approx((1, 1, 1, 1))
-    assert readings.colour(500) == readings.colour(readings.EXTREME)
-    distance = [1 - min(readings.colour(points)[:3]) for points in (0.1, 1, 3)]
-    assert distance == sorted(distance)
-    for points in (1, 5, 50):
-        red, _, blue, _ = readings.colour(points)
-        assert blue > red
-        red, _, blue, _ = readings.colour(-points)
-        assert red > blue
-
-
 def test_the_settings_of_a_data_set_stand_side_by_side():
     studied, _, _ = split(planned(datasets=("digits", "pathmnist")))
     places = [setting[1] for setting in readings._settings(studied)]

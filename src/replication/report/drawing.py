@@ -122,7 +122,7 @@ def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
     """An SVG file as an element of a page, with ids of its own and a text that stands for it.
 
     follow: colours become the page's variables of the names in PAGE, so that the figure follows a
-    dark scheme. Only tags change, never text between them.
+    dark scheme. Lengths have two decimals. Only tags change, never text between them.
     """
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     opening, rest = svg.split(">", 1)
@@ -132,6 +132,7 @@ def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
     def placed(tag: re.Match[str]) -> str:
         text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0])
         text = text.replace("xlink:href", "href")
+        text = re.sub(r"(\.\d\d)\d+", r"\1", text)
         for colour, variable in PAGE.items() if follow else ():
             text = re.sub(rf"{colour}\b", f"var(--{variable})", text, flags=re.IGNORECASE)
         return text

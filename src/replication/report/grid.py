@@ -76,7 +76,7 @@ class Row(NamedTuple):
     def run(self) -> bool:
         """False if nobody has run any of the cells that it is of."""
         of = [text for text in self.cells if text.cell]
-        return not (all if of else any)(text.missing for text in of or self.cells)
+        return not all(text.missing for text in of or self.cells)
 
 
 class Group(NamedTuple):

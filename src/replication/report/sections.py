@@ -64,6 +64,12 @@ class Section:
         return self.frame.iloc[:0].reindex(columns=[*KEYS, "run", "role", "verdict"])
 
     @property
+    def unsaid(self) -> list[str]:
+        """Its sentences that are in no note of a grid."""
+        notes = {note for grid in self.grids for note in grid.notes}
+        return [sentence for sentence in self.sentences if sentence not in notes]
+
+    @property
     def run(self) -> int:
         return int(self.planned["run"].sum())
 
@@ -217,12 +223,17 @@ def _statistics(report: Report) -> Section:
     return Section("table5", heading, caption, frame, grids, [], said)
 
 
-def outcome(report: Report, of: list[Section]) -> list[str]:
-    """What the first screen says: of the studies that a profile asks for their results, then how
-    the readings of the text fared, and ours. of: its sections."""
-    said = [one for s in of if s.name in STUDIES for one in s.sentences[:FIRST]]
-    ran = report.frame["run"].any() or not said
-    return [*said, *(outcome_sentences(report.frame, report.cells) if ran else [])]
+def outcome(report: Report, of: list[Section]) -> list[tuple[str, str]]:
+    """What the first screen says, each with what it is about if that is a study: the results of
+    those that a profile asks for, then how the readings of the text fared, and ours.
+
+    of: the profile's sections.
+    """
+    studies = [section for section in of if section.name in STUDIES]
+    said = [(study.heading, one) for study in studies for one in study.sentences[:FIRST]]
+    if said and not report.frame["run"].any():
+        return said
+    return [*said, *(("", one) for one in outcome_sentences(report.frame, report.cells))]
 
 
 def sentences(report: Report) -> list[str]:

@@ -159,6 +159,16 @@ def test_every_gain_is_a_tile_with_its_number_and_colour():
     assert not {"−30", "+0.0"} & bold
 
 
+def test_a_setting_in_which_no_reading_was_run_has_no_column():
+    populated()
+    studied, frame, legend = split(planned(datasets=("digits", "pathmnist")))
+    assert studied["dataset"].nunique() == 2
+    (axes,) = readings.readings_figure(studied, frame, legend).axes
+    texts = {text.get_text() for text in axes.texts}
+    assert any("digits" in text for text in texts)
+    assert not any("pathmnist" in text for text in texts)
+
+
 def test_the_settings_of_a_data_set_stand_side_by_side():
     studied, _, _ = split(planned(datasets=("digits", "pathmnist")))
     places = [setting[1] for setting in readings._settings(studied)]

@@ -132,11 +132,11 @@ def readings_grid(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) ->
 
 
 def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> Figure:
-    """The heat map: a row per reading, in blocks of one sign, a column per setting.
+    """The heat map: a row per reading, in blocks of one sign, a column per setting that has one.
 
     Colours are of log(1 + |gain|) with the gain's sign, the same for a gain and a loss of a size.
     """
-    blocks, settings = _blocks(studied, frame, legend), _settings(studied)
+    blocks, settings = _blocks(studied, frame, legend), _settings(_ran(studied))
     titles = _titles(studied)
     left = np.concatenate([[0.1, 1.02, 1.46, 1.88, 2.12], 2.7 + 0.8 * np.arange(len(titles) - 5)])
     x, at = left[-1] + 0.55 + 0.25 * (len(titles) > 5), {}
@@ -283,6 +283,10 @@ def _settings(studied: pd.DataFrame) -> list[tuple[str, ...]]:
     settings = settings_of(studied)
     places = list(dict.fromkeys(setting[:3] for setting in settings))
     return sorted(settings, key=lambda setting: places.index(setting[:3]))
+
+
+def _ran(studied: pd.DataFrame) -> pd.DataFrame:
+    return studied[studied["difference"].notna()]
 
 
 def _others(studied: pd.DataFrame) -> list[str]:

@@ -36,7 +36,7 @@ def test_every_reading_and_rival_looks_different():
     names = legend(**more)
     tested = [n for n, e in names.refiners.items() if e.role in ("reading", "rival")]
     looks = [names.look(name) for name in tested]
-    assert len(PALETTE) == 8 == len({look.colour for look in looks[:8]})
+    assert len(PALETTE) == 10 == len({look.colour for look in looks[:10]})
     assert len(set(looks)) == len(looks) == 24
     assert len({(look.colour, look.marker) for look in looks}) == len(looks)
     assert all(look.filled for look in looks)

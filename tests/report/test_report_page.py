@@ -59,7 +59,11 @@ def test_what_is_written(written):
         "tables/glance/diagnostics.csv",
         *(f"tables/glance/{n}.{s}" for n in ("glance", "diagnostics") for s in ("md", "tex")),
         "figures/gains.csv",
-        *(f"figures/{name}.{suffix}" for name in ("gains", "figure1") for suffix in ("svg", "png")),
+        *(
+            f"figures/{name}.{suffix}"
+            for name in ("outcome", "gains", "figure1")
+            for suffix in ("svg", "png")
+        ),
     }
 
 
@@ -80,7 +84,8 @@ def test_the_page_is_well_formed_and_needs_nothing_else(written):
     for tag, reference in page.refs:
         for target in reference.split() if not reference.startswith("#") else [reference[1:]]:
             assert target in page.ids, (tag, reference)
-    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert not {"link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert all(not attributes for tag, attributes in page.tags if tag == "script")
     assert "@import" not in text
     assert "url(http" not in text
 
@@ -93,7 +98,7 @@ def test_the_page_is_accessible(written):
     assert tags.count("h1") == 1
     assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
     drawings = [attributes for tag, attributes in page.tags if tag == "svg"]
-    assert len(drawings) == 4
+    assert len(drawings) == 7  # two of them for a telephone as well
     assert all(a["role"] == "img" and len(a["aria-label"]) > 50 for a in drawings)
 
 
@@ -228,7 +233,7 @@ def test_one_seed_and_no_cells():
 def test_the_toy_is_drawn_from_its_file(monkeypatch):
     seen = []
 
-    def draw(toy, legend):
+    def draw(toy, legend, narrow=False):
         seen.append(toy)
         figure = Figure()
         figure.add_subplot().plot([0, 1])
@@ -238,7 +243,7 @@ def test_the_toy_is_drawn_from_its_file(monkeypatch):
     monkeypatch.setitem(sys.modules, "replication.report.toy_figures", toys)
     write_raw({"records": []}, RESULTS / "cells" / "toy.json")
     report(settings())
-    assert seen == [{"records": []}] * 2
+    assert seen == [{"records": []}] * 4
     assert (RESULTS / "figures" / "figure2b.svg").exists()
     page = Page((RESULTS / "report.html").read_text())
     assert len(page.ids) == len(set(page.ids))
@@ -257,3 +262,57 @@ def test_a_figure_in_a_page_keeps_its_references_apart():
         '<use href="#f-a"/><g clip-path="url(#f-a)"/><text>id="a" #1b1f24</text></svg>'
     )
     assert 'style="fill: #1b1f24"' in inline(svg, "f", "", follow=False)
+
+
+def test_one_table_at_a_time_and_one_view_of_it(written):
+    page = Page((written / "report.html").read_text())
+    folded = [attributes for tag, attributes in page.tags if tag == "details"]
+    tables = [attributes for attributes in folded if attributes.get("name") == "tables"]
+    assert {"table1", "table2", "table5", "table7", "table8"} <= {of["id"] for of in tables}
+    assert ["open" in of for of in tables] == [True] + [False] * (len(tables) - 1)
+    assert tables[0]["id"] == "table1"  # what was run comes first
+    views = [of for of in folded if of.get("name") == "table1-view"]
+    assert ["open" in of for of in views] == [True] + [False] * (len(views) - 1)
+    assert len(views) == 6
+    assert all("name" in of for of in folded if "open" in of)
+
+
+def test_every_table_stands_in_the_index_with_its_state(written):
+    text = (written / "report.html").read_text()
+    index = text[text.index('class="index"') : text.index("</table>")]
+    for name in ("table1", "table2", "table5", "table7", "table8"):
+        assert f'<a href="#{name}">' in index
+    of_table1 = index[index.index("#table1") : index.index("</tr>", index.index("#table1"))]
+    assert "30 of 30" in of_table1
+    assert "harm" in of_table1
+    assert "not in this profile" in index
+
+
+def test_a_number_leads_to_its_cell_and_can_be_sorted_by(written, cells):
+    text = (written / "report.html").read_text()
+    page = Page(text)
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a" and a.get("class") == "of"]
+    assert len(links) > len(cells.grid)
+    assert {*links} <= {a["id"] for tag, a in page.tags if a.get("class") == "record"}
+    values = [float(a["data-value"]) for tag, a in page.tags if tag == "td" and "data-value" in a]
+    gains = tidy(cells)["difference"].dropna()
+    assert {round(gain, 6) for gain in gains} <= {round(value, 6) for value in values}
+
+
+def test_controls_are_there_on_demand(written, cells):
+    text = (written / "report.html").read_text()
+    glance = text[text.index('id="table1-glance"') :]
+    heads = glance[glance.index("<thead>") : glance.index("</thead>")]
+    names = {row["refiner"] for row in cells.grid.to_dict("records") if row["role"] == "control"}
+    assert heads.count('class="control"') == len(names) > 0
+    assert '<input type="checkbox" class="controls">' in text
+
+
+def test_what_is_not_run_is_there_on_demand(quick):
+    report(settings(grid(["digits", "pathmnist"], ["resnet18-slim"], ["randaugment", "mixup"])))
+    text = (RESULTS / "report.html").read_text()
+    body = text[text.index('id="table1-differences"') :]
+    body = body[: body.index("</table>")]
+    assert body.count('<tbody class=" unrun">') == 4
+    assert body.count("<tbody>") == 4
+    assert '<input type="checkbox" class="missing">' in text

@@ -159,16 +159,14 @@ def test_every_gain_is_a_tile_with_its_number_and_colour():
     assert not {"−30", "+0.0"} & bold
 
 
-def test_the_scale_is_white_at_nothing_and_alike_for_both_signs():
-    assert readings.colour(0) == pytest.approx((1, 1, 1, 1))
-    assert readings.colour(500) == readings.colour(readings.EXTREME)
-    distance = [1 - min(readings.colour(points)[:3]) for points in (0.1, 1, 3)]
-    assert distance == sorted(distance)
-    for points in (1, 5, 50):
-        red, _, blue, _ = readings.colour(points)
-        assert blue > red
-        red, _, blue, _ = readings.colour(-points)
-        assert red > blue
+def test_a_setting_in_which_no_reading_was_run_has_no_column():
+    populated()
+    studied, frame, legend = split(planned(datasets=("digits", "pathmnist")))
+    assert studied["dataset"].nunique() == 2
+    (axes,) = readings.readings_figure(studied, frame, legend).axes
+    texts = {text.get_text() for text in axes.texts}
+    assert any("digits" in text for text in texts)
+    assert not any("pathmnist" in text for text in texts)
 
 
 def test_the_settings_of_a_data_set_stand_side_by_side():
@@ -192,4 +190,4 @@ def test_what_is_written_and_the_page():
     page = Page(Path("results/quick/report.html").read_text())
     assert len(page.ids) == len(set(page.ids))
     assert {"readings", "readings-gains"} <= {*page.ids}
-    assert page.text.count(sentences[0]) == 2
+    assert page.text.count(sentences[0]) == 3  # first screen, table, each reading in words

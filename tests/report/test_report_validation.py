@@ -103,7 +103,7 @@ def test_the_section_and_the_figure_are_in_the_report():
     everything = populated(("augmented", "clean-augmented"))
     report(everything)
     page = (RESULTS / "report.html").read_text()
-    assert '<section aria-labelledby="validation">' in page
+    assert '<details class="table" name="tables" id="validation"' in page
     assert page.count('id="validation-digits"') == 1
     for name in ("validation", "table1"):
         table(everything, name)

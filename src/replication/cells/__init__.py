@@ -27,6 +27,7 @@ __all__ = [
     "Score",
     "Seed",
     "Weights",
+    "command",
     "read",
     "result",
     "stored",
@@ -160,6 +161,11 @@ def result(cell: Cell, profile: str) -> CellFile | None:
     if found.cell != cell:
         raise ValueError(f"{path}: cell: {cell} is expected, got {found.cell}")
     return found
+
+
+def command(cell: Cell, profile: str) -> str:
+    """What trains a cell, and the others of its method."""
+    return f"python -m replication.stages.train {profile} {' '.join(vars(cell.method).values())}"
 
 
 def write(path: Path, content: Record) -> None:

@@ -40,11 +40,6 @@ def main() -> None:
             print(_details(planned, cell, file, everything))
 
 
-def command(cell: Cell, profile: str) -> str:
-    """What trains a cell, and the others of its method."""
-    return f"python -m replication.stages.train {profile} {' '.join(vars(cell.method).values())}"
-
-
 def state(planned: Planned, found: CellFile | None) -> str:
     """`done`, `other settings` if it was run with others, `n of m seeds`, or `not run`."""
     if found is None:
@@ -62,7 +57,7 @@ def _row(planned: Planned, cell: Cell, found: CellFile | None, profile: str) -> 
         score = f"{100 * sum(values) / len(values):.2f} {found.metric}"
     fields = [cell.experiment, cell.dataset, cell.model, cell.upstream, cell.batch, cell.refiner]
     seeds = f"{planned.seeds} seeds"
-    return [state(planned, found), seeds, score, *fields, command(cell, profile)]
+    return [state(planned, found), seeds, score, *fields, cells.command(cell, profile)]
 
 
 def _details(planned: Planned, cell: Cell, found: CellFile | None, everything: Settings) -> str:

@@ -54,7 +54,7 @@ TITLES = {
     "rest": "rest",
     "total": "total",
 }
-COLUMNS = 4
+COLUMNS = 3
 """Panels side by side at most."""
 HALVES = {"weights": {"keep_labels": True}, "labels": {"weight_rule": "all"}}
 """In what alone the reading of a half differs from the one that it is a half of."""
@@ -149,17 +149,18 @@ def apart_sentences(frame: pd.DataFrame, legend: Legend) -> list[str]:
     return sentences
 
 
-def apart_figure(frame: pd.DataFrame, legend: Legend) -> Figure:
-    """A waterfall for each row of `apart`, in panels under the headings of their data sets."""
+def apart_figure(frame: pd.DataFrame, legend: Legend, columns: int = COLUMNS) -> Figure:
+    """A waterfall for each row of `apart`, in panels under the headings of their data sets, so many
+    side by side at most."""
     groups = [
         (f"{dataset}, {model}", rows.to_dict("records"))
         for (_, dataset, model), rows in frame.groupby(OF[:3], sort=False)
     ]
-    columns = min(COLUMNS, max(len(rows) for _, rows in groups))
+    columns = min(columns, max(len(rows) for _, rows in groups))
     heights = [-(-len(rows) // columns) for _, rows in groups]
     inches = [0.3 + 1.85 * height for height in heights]
     with style():
-        figure = Figure(figsize=(0.9 + 1.85 * columns, sum(inches)), layout="constrained")
+        figure = Figure(figsize=(0.9 + 1.65 * columns, sum(inches)), layout="constrained")
         parts = figure.subfigures(len(groups), 1, height_ratios=inches, squeeze=False).ravel()
         for part, height, (heading, rows) in zip(parts, heights, groups, strict=True):
             part.suptitle(literal(heading), x=0.01, ha="left", weight="bold", fontsize=8.5)
@@ -167,8 +168,8 @@ def apart_figure(frame: pd.DataFrame, legend: Legend) -> Figure:
             for axes, row in zip(panels, rows, strict=False):
                 _waterfall(axes, row)
                 names = legend.upstream(row["upstream"]), legend.refiner(row["refiner"])
-                title = "\n".join(line for name in names for line in wrap(name, 28))
-                axes.set_title(literal(title), loc="left", fontsize=7.5)
+                title = "\n".join(line for name in names for line in wrap(name, 24))
+                axes.set_title(literal(title), loc="left", fontsize=8)
             for axes in panels[len(rows) :]:
                 axes.set_visible(False)
         parts[-1].supxlabel("points", fontsize=8.5)
@@ -178,7 +179,7 @@ def apart_figure(frame: pd.DataFrame, legend: Legend) -> Figure:
 def _waterfall(axes: Axes, row: Mapping[str, Any]) -> None:
     """Each term as a bar from where the one before it ended, the total from 0."""
     end, ends = 0.0, [0.0]
-    label = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 7}
+    label = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
     label["bbox"] = {"fc": SURFACE, "ec": "none", "pad": 0.3}
     for y, name in enumerate(TERMS):
         size, low, high = (row[f"{name}{part}"] for part in ("", "_low", "_high"))
@@ -198,7 +199,7 @@ def _waterfall(axes: Axes, row: Mapping[str, Any]) -> None:
         ends += [start, end, *np.nan_to_num(spread, nan=end)]
     axes.axvline(0, color=INK, lw=0.9, zorder=1)
     low, high = min(ends), max(ends)
-    room = (high - low or 1.0) * np.array([-0.05, 0.3])
+    room = (high - low or 1.0) * np.array([-0.05, 0.42])
     axes.set_xlim(*(np.array([low, high]) + room))
     axes.set_ylim(len(TERMS) - 0.4, -0.6)
     axes.set_yticks(range(len(TERMS)), TITLES.values())

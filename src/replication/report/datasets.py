@@ -50,6 +50,11 @@ def dataset_statistics(cells: Cells) -> pd.DataFrame:
     return frame.reindex(names).join(paper).rename_axis("dataset").reset_index()
 
 
+def sentence(statistics: pd.DataFrame) -> str:
+    """How many of the data sets are counted. statistics: of `dataset_statistics`."""
+    return f"{statistics['rows'].notna().sum()} of {len(statistics)} data sets are counted."
+
+
 def statistics_grid(statistics: pd.DataFrame) -> Grid:
     """Ours, and under it the paper's. statistics: of `dataset_statistics`."""
     columns = {**COUNTS, "percent": "Positives, %", "source": "Source"}
@@ -69,9 +74,10 @@ def statistics_grid(statistics: pd.DataFrame) -> Grid:
 
 
 def _cell(row: dict, column: str) -> Text:
-    ours = NOT_RUN if pd.isna(row["rows"]) else _text(row[column])
+    missing = bool(pd.isna(row["rows"]))
     paper = _text(row[f"paper_{column}"])
-    return Text(ours, (f"paper {paper}",) if paper else ())
+    ours = NOT_RUN if missing else _text(row[column])
+    return Text(ours, (f"paper {paper}",) if paper else (), missing=missing)
 
 
 def _text(value: float | str | None) -> str:

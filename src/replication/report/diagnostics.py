@@ -60,7 +60,11 @@ def diagnostics_grid(table: pd.DataFrame, legend: Legend) -> Grid:
     groups: dict[tuple[str, ...], Group] = {}
     for row in table.to_dict("records") if present else []:
         values = [(row[k] * 100, "%.1f") if k in SHARES else (row[k], "%.3g") for k in present]
-        texts = [Text("" if np.isnan(value) else form % value) for value, form in values]
+        cell = tuple(row[key] for key in KEYS)
+        texts = [
+            Text() if np.isnan(value) else Text(form % value, value=value, cell=cell)
+            for value, form in values
+        ]
         setting = tuple(row[key] for key in SETTING)
         name = legend.setting(row["upstream"], row["batch"])
         heading = Text(f"{row['dataset']}, {row['model']} · {name}")

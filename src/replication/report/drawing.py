@@ -1,6 +1,7 @@
 """The look of the figures and how they are saved, byte for byte the same each time."""
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from replication.files import replacing
 
 INK, MUTED, LINE, SHADE, SURFACE = "#1b1f24", "#6b7280", "#9aa1ab", "#e4e7eb", "#ffffff"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 BROWN, SKY, VIOLET, NAVY = "#603000", "#56b4e9", "#9000f0", "#000090"
-PALETTE = (ORANGE, GREEN, PURPLE, BROWN, BLUE, SKY, VIOLET, NAVY)
+GOLD, MOSS = "#d0b000", "#88bb66"
+PALETTE = (ORANGE, GREEN, PURPLE, BROWN, BLUE, SKY, VIOLET, NAVY, GOLD, MOSS)
 """At least 16 apart in CIELAB, also without one kind of cone (Machado et al. 2009)."""
 PAGE = {
     INK: "ink",
@@ -32,6 +35,8 @@ PAGE = {
     SKY: "sky",
     VIOLET: "violet",
     NAVY: "navy",
+    GOLD: "gold",
+    MOSS: "moss",
 }
 
 STYLE = {
@@ -103,11 +108,21 @@ def svg(figure: Figure) -> str:
     return written.getvalue()
 
 
+def readable(figure: Figure, least: float = 9.0) -> int:
+    """The width in pixels from which on no text of a figure is smaller than so many pixels.
+
+    Of a figure that has been saved, since axes name their ticks when they are drawn.
+    """
+    texts = (text for text in figure.findobj(Text) if text.get_visible() and text.get_text())
+    smallest = min((text.get_fontsize() for text in texts), default=least)
+    return math.ceil(72 * figure.get_figwidth() * least / smallest)
+
+
 def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
     """An SVG file as an element of a page, with ids of its own and a text that stands for it.
 
     follow: colours become the page's variables of the names in PAGE, so that the figure follows a
-    dark scheme. Only tags change, never text between them.
+    dark scheme. Lengths have two decimals. Only tags change, never text between them.
     """
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     opening, rest = svg.split(">", 1)
@@ -117,6 +132,7 @@ def inline(svg: str, name: str, alt: str, follow: bool = True) -> str:
     def placed(tag: re.Match[str]) -> str:
         text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0])
         text = text.replace("xlink:href", "href")
+        text = re.sub(r"(\.\d\d)\d+", r"\1", text)
         for colour, variable in PAGE.items() if follow else ():
             text = re.sub(rf"{colour}\b", f"var(--{variable})", text, flags=re.IGNORECASE)
         return text

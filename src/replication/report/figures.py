@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import apart, finetuning, planted, readings, steering, validation
+from replication.report import apart, finetuning, outcome, planted, readings, steering, validation
 from replication.report.drawing import save, style
 from replication.report.glance import distinct
 from replication.report.legend import Legend
-from replication.report.plots import forest, found_of_planted, overview, scores
+from replication.report.plots import WIDTH, forest, found_of_planted, overview, scores
 from replication.report.schematic import schematic
 from replication.report.tables import Table
 
@@ -22,7 +22,8 @@ from replication.report.tables import Table
 class Drawn:
     """A figure: its name, title, caption, the text that stands for it, and its drawing, if any.
 
-    light: drawn for a light ground only. wide: wider than a column of text.
+    narrow: of the same, drawn for a telephone. light: drawn for a light ground only. wide: wider
+    than a column of text.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Drawn:
     caption: str
     alt: str
     figure: Figure | None = None
+    narrow: Figure | None = None
     light: bool = False
     wide: bool = False
 
@@ -39,13 +41,22 @@ class Drawn:
             save(self.figure, folder, self.name)
 
 
+OUTCOME = Drawn(
+    "outcome",
+    "Every gain over the upstream alone",
+    "A mark for each cell, the mean of its paired differences. ▲ and ▼: how many have an interval "
+    "above 0 and below it.",
+    "A line per method with a mark for each of its cells.",
+    wide=True,
+)
 GAINS = Drawn(
     "gains",
     "Gain over the upstream alone, every setting",
-    "Paired differences, readings of SAFLEX with 95 % intervals. A gain is SAFLEX's own where it "
-    "lies above the marks of the controls without information as well.",
+    "Paired differences with 95 % intervals. A gain is SAFLEX's own where it lies above those of "
+    "the controls without information as well.",
     "A line per setting: the differences of SAFLEX to the upstream alone with their intervals, and "
-    "those of the controls. The table below has the figures.",
+    "those of the controls. The tables have the figures.",
+    wide=True,
 )
 SCHEMATIC = Drawn(
     "figure1",
@@ -61,7 +72,7 @@ TOY = (
         "Figure 2a. The toy: accuracy against the strength of augmentation",
         "Without SAFLEX and with it, over seeds.",
         "Accuracy on the toy problem as the perturbation grows, without SAFLEX and with it.",
-        light=True,
+        wide=True,
     ),
     Drawn(
         "figure2b",
@@ -70,15 +81,30 @@ TOY = (
         "The plane of the toy problem with its validation samples and its augmented samples, "
         "marked as kept, dropped or relabelled.",
         light=True,
+        wide=True,
     ),
 )
 
 
-def of_profile(frame: pd.DataFrame, legend: Legend) -> Drawn | None:
-    """The gains of all settings, if a reading has one. frame: of tables.tidy."""
-    if not (frame["difference"].notna() & (frame["role"] == "reading")).any():
-        return None
-    return replace(GAINS, figure=overview(distinct(frame), legend))
+def of_profile(frame: pd.DataFrame, studied: pd.DataFrame, legend: Legend) -> list[Drawn]:
+    """The gains of all methods, and of all settings if a reading has one, if any has.
+
+    frame, studied: of sections.Report.
+    """
+    rows = distinct(frame)
+    read = rows[rows["role"] == "reading"]
+    drawn = []
+    if pd.concat([read["difference"], studied["difference"]]).notna().any():
+        figure, narrow = (
+            outcome.outcome_figure(frame, studied, legend, width) for width in (8.6, WIDTH)
+        )
+        said = "; ".join(outcome.counts(frame, studied, legend))
+        alt = f"{OUTCOME.alt} Intervals above and below 0: {said}."
+        drawn.append(replace(OUTCOME, figure=figure, narrow=narrow, alt=alt))
+    if read["difference"].notna().any():
+        figure, narrow = overview(rows, legend), overview(rows, legend, WIDTH)
+        drawn.append(replace(GAINS, figure=figure, narrow=narrow))
+    return drawn
 
 
 def of_method(toy: Mapping[str, Any] | None, legend: Legend) -> list[Drawn]:
@@ -87,8 +113,11 @@ def of_method(toy: Mapping[str, Any] | None, legend: Legend) -> list[Drawn]:
     if toy is not None:
         figures = import_module("replication.report.toy_figures")
         with style():
-            drawn = figures.figure_2a(toy, legend), figures.figure_2b(toy, legend)
-        toys = [replace(t, figure=figure) for t, figure in zip(TOY, drawn, strict=True)]
+            drawn = [
+                {"figure": draw(toy, legend), "narrow": draw(toy, legend, narrow=True)}
+                for draw in (figures.figure_2a, figures.figure_2b)
+            ]
+        toys = [replace(t, **of) for t, of in zip(TOY, drawn, strict=True)]
     return [replace(SCHEMATIC, figure=schematic()), *toys]
 
 
@@ -144,6 +173,7 @@ def of_planted(rows: pd.DataFrame, legend: Legend) -> list[Drawn]:
         "with 95 % intervals, in settings in which the oracle's interval lies above 0.",
         f"Gains over the upstream alone in points. {said}.",
         found_of_planted(rows, legend),
+        found_of_planted(rows, legend, WIDTH),
         wide=True,
     )
     return [drawn]
@@ -165,7 +195,6 @@ def of_steering(rows: pd.DataFrame, legend: Legend) -> list[Drawn]:
                 "labels planted in the training samples against validation samples.",
                 f"The reading minus the upstream on train + validation in points. {said}.",
                 steering.steering_figure(of, legend),
-                light=True,
             )
         )
     return drawn
@@ -215,6 +244,7 @@ def of_apart(frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
         "on augmented samples. A term that was not run is part of the rest.",
         f"Terms of the gain by the paper's protocol in points. {said}.".replace("+nan", "not run"),
         apart.apart_figure(ran, legend),
+        apart.apart_figure(ran, legend, columns=2),
         wide=True,
     )
     return [drawn]
@@ -231,7 +261,6 @@ def of_readings(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> l
         "bold where the 95 % interval lies above 0.",
         f"{readings.sentence(studied, frame, legend)} The table above has every figure.",
         readings.readings_figure(studied, frame, legend),
-        light=True,
         wide=True,
     )
     return [drawn]

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report.drawing import INK, LINE, MUTED, PALETTE, literal, style
+from replication.report.drawing import INK, LINE, MUTED, literal, style
 from replication.report.frames import KEYS, Cells
 from replication.report.grid import Grid, Group, Row, Text
 from replication.report.layouts import scored_text
-from replication.report.legend import HOLLOW, Legend
+from replication.report.legend import HOLLOW, LINES, Legend
+from replication.report.plots import WIDTH
 from replication.report.statistics import headline, intervals, paired
 from replication.report.tables import ID_OOD, Table, in_percent
 from replication.report.texts import gain_text
@@ -50,6 +51,7 @@ def methods_grid(table: Table, cells: Cells) -> Grid:
         groups=groups,
         notes=_notes(grid, legend),
         number=table.number,
+        view="Beside FLYP",
     )
 
 
@@ -119,16 +121,21 @@ def curves(cells: Cells) -> pd.DataFrame:
 
 
 def interpolation_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
-    """In against out of distribution, a line a method. rows: of `curves`, one data set."""
+    """In against out of distribution, a line a method. rows: of `curves`, one data set.
+
+    A refiner has its colour; what it refines, a model and an upstream, has the line and the mark.
+    """
     groups = [*rows.groupby(METHOD, sort=False)]
-    figure = Figure(figsize=(5.6, 3.6 + 0.2 * len(groups)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.6 + 0.2 * len(groups)), layout="constrained")
+    places = [*dict.fromkeys(method[:-1] for method, _ in groups)]
     with style():
         axes = figure.subplots()
-        for i, (_, line) in enumerate(groups):
-            line, colour = line.sort_values("coefficient"), PALETTE[i % len(PALETTE)]
-            marker = HOLLOW[i // len(PALETTE)]
+        for method, line in groups:
+            turn, colour = places.index(method[:-1]), legend.look(method[-1]).colour
+            line, marker = line.sort_values("coefficient"), HOLLOW[turn % len(HOLLOW)]
             label = literal(method_text(line.iloc[0].to_dict(), legend))
-            axes.plot(line["id"], line["ood"], color=colour, marker=".", ms=3, label=label)
+            drawn = {"color": colour, "ls": LINES[turn % len(LINES)], "label": label}
+            axes.plot(line["id"], line["ood"], marker=".", ms=3, **drawn)
             end = line.iloc[-1]
             spread = [
                 [[max(0.0, end[s] - end[f"{s}_low"])], [max(0.0, end[f"{s}_high"] - end[s])]]
@@ -147,5 +154,5 @@ def interpolation_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
         axes.set_xlabel("In distribution, macro-F1, percent")
         axes.set_ylabel("Out of distribution, macro-F1, percent")
         axes.grid(color=LINE, lw=0.3)
-        figure.legend(loc="outside lower center", labelcolor=INK, edgecolor=MUTED)
+        figure.legend(loc="outside upper left", labelcolor=INK, edgecolor=MUTED)
     return figure

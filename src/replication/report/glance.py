@@ -3,7 +3,7 @@
 import pandas as pd
 
 from replication.report.frames import KEYS, SETTING
-from replication.report.grid import Grid, Group, Row, Text, as_markdown, markdown
+from replication.report.grid import Grid, Group, Row, Text, as_markdown, heads, markdown
 from replication.report.legend import Legend
 from replication.report.statistics import count_verdicts, settings_of
 from replication.report.texts import (
@@ -26,10 +26,10 @@ SAID = {
 }
 
 
-def glance_grid(frame: pd.DataFrame, legend: Legend) -> Grid:
+def glance_grid(frame: pd.DataFrame, legend: Legend, name: str = "glance") -> Grid:
     """One row per setting: the readings of SAFLEX, rivals, and what puts a gain to the test.
 
-    frame: of tables.tidy.
+    frame: of tables.tidy, or rows of it.
     """
     rows = distinct(frame[frame["upstream_kind"] != "none"])
     columns = [
@@ -53,17 +53,18 @@ def glance_grid(frame: pd.DataFrame, legend: Legend) -> Grid:
         part = groups.setdefault((dataset, model), Group(Text(f"{dataset}, {model}"), []))
         part.rows.append(Row(legend.setting(upstream, batch), texts))
     return Grid(
-        name="glance",
+        name=name,
         title="At a glance: gain over the upstream alone, points ± 95 % interval",
         columns=[
             Text("Upstream, trained on"),
             Text("Upstream alone"),
             Text("The paper's gain"),
             Text("clean samples alone"),
-            *(Text(legend.refiner(refiner)) for refiner in columns),
+            *heads(legend, columns),
         ],
         groups=[*groups.values()],
         notes=[] if groups else ["No cell of this profile has an upstream."],
+        view="Gains",
     )
 
 
@@ -75,11 +76,15 @@ def verdict_sentences(frame: pd.DataFrame, legend: Legend) -> list[str]:
     sentences = []
     for refiner in legend.ordered("refiner", readings["refiner"]):
         group = readings[readings["refiner"] == refiner]
-        counts = {name: n for name, n in count_verdicts(group).items() if n}
-        parts = [f"{n} {SAID[name][n > 1]} {SAID[name][2]}" for name, n in counts.items()]
-        total = f"{len(group)} cell{'s' * (len(group) > 1)}"
-        sentences.append(f"{legend.refiner(refiner)}: of {total}, {listed(parts)}.")
+        sentences.append(f"{legend.refiner(refiner)}: of {counted(group)}.")
     return sentences
+
+
+def counted(readings: pd.DataFrame, which: str = "") -> str:
+    """Verdicts in words: "4 cells, 1 is worse than the upstream alone and ...". which: cells."""
+    counts = {name: n for name, n in count_verdicts(readings).items() if n}
+    parts = [f"{n} {SAID[name][n > 1]} {SAID[name][2]}" for name, n in counts.items()]
+    return f"{len(readings)} cell{'s' * (len(readings) > 1)}{which}, {listed(parts)}"
 
 
 def absence_sentence(frame: pd.DataFrame, legend: Legend) -> str:

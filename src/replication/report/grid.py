@@ -39,13 +39,18 @@ MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
 class Text:
     """What stands in a cell, a heading or above a column: a line, small print, a verdict.
 
-    missing: the line says that there is nothing to show.
+    missing: the line says that there is nothing to show. value: the number it says, to sort by.
+    cell: KEYS of the cell that it is of. control: above a column of a method that is there for
+    comparison only.
     """
 
     main: str = ""
     small: tuple[str, ...] = ()
     verdict: str = ""
     missing: bool = False
+    value: float | None = field(default=None, compare=False)
+    cell: tuple[str, ...] | None = field(default=None, compare=False)
+    control: bool = field(default=False, compare=False)
 
     @property
     def lines(self) -> list[str]:
@@ -65,8 +70,13 @@ class Row(NamedTuple):
     @classmethod
     def of(cls, legend: Legend, refiner: str, cells: list[Text], batch: str = "augmented") -> "Row":
         """A method's line among those of a batch composition."""
-        control = legend.refiners[refiner].role == "control"
-        return cls(legend.method(refiner, batch), cells, control)
+        return cls(legend.method(refiner, batch), cells, legend.is_control(refiner))
+
+    @property
+    def run(self) -> bool:
+        """False if nobody has run any of the cells that it is of."""
+        of = [text for text in self.cells if text.cell]
+        return not all(text.missing for text in of or self.cells)
 
 
 class Group(NamedTuple):
@@ -75,13 +85,26 @@ class Group(NamedTuple):
     heading: Text
     rows: list[Row]
 
+    @property
+    def run(self) -> bool:
+        return any(row.run for row in self.rows)
+
+    @property
+    def control(self) -> bool:
+        return all(row.control for row in self.rows)
+
+
+def heads(legend: Legend, refiners: Iterable[str]) -> list[Text]:
+    """What stands above the columns of refiners."""
+    return [Text(legend.refiner(name), control=legend.is_control(name)) for name in refiners]
+
 
 @dataclass(frozen=True)
 class Grid:
     """Columns: the label's, then one per cell. `code` in notes is set as such.
 
-    number: of the paper's table that it replicates, if any. folded: what the page shows in its
-    place until it is opened, if it is not open.
+    number: of the paper's table that it replicates, if any. view: what the page calls it among the
+    others of its table. aside: it comes after them.
     """
 
     name: str
@@ -90,7 +113,8 @@ class Grid:
     groups: list[Group]
     notes: list[str] = field(default_factory=list)
     number: str = ""
-    folded: str = ""
+    view: str = "Table"
+    aside: bool = False
 
     @property
     def caption(self) -> str:
@@ -99,6 +123,23 @@ class Grid:
     @property
     def empty(self) -> bool:
         return not self.groups
+
+    @property
+    def run(self) -> bool:
+        """Whether anything of it has been run."""
+        return any(group.run for group in self.groups)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some of it has been run, and some not."""
+        return self.run and not all(row.run for group in self.groups for row in group.rows)
+
+    @property
+    def controlled(self) -> bool:
+        """Whether it has rows or columns of controls, and others."""
+        own = [row.control for group in self.groups for row in group.rows]
+        columns = any(column.control for column in self.columns)
+        return columns or (any(own) and not all(own))
 
 
 def markdown(grid: Grid) -> str:

@@ -38,6 +38,7 @@ def results_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
         groups=groups,
         notes=_notes(rows) if groups else [absent(table, legend)],
         number=table.number,
+        view="Scores",
     )
 
 
@@ -73,6 +74,7 @@ def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
         groups=groups,
         notes=[] if groups else [absent(table, legend)],
         number=table.number,
+        view="Differences",
     )
 
 
@@ -93,7 +95,8 @@ def second_grid(table: Table, frame: pd.DataFrame, cells: Cells) -> Grid | None:
         groups=_by_method(rows, shown, cells.legend, name_model=True, paper=False),
         notes=[of_what],
         number=table.number,
-        folded="Another metric",
+        view=METRICS[column.metric],
+        aside=True,
     )
 
 
@@ -120,7 +123,8 @@ def paper_grid(table: Table, legend: Legend) -> Grid:
         columns=[Text("Method"), *(_place(*place, several) for place in places)],
         groups=groups,
         notes=["These figures are the paper's (arXiv 2410.02512), not ours."],
-        folded=f"The paper's own table {table.number}",
+        view="The paper's own",
+        aside=True,
     )
 
 

@@ -23,6 +23,7 @@ METRICS = {
 FILLED, HOLLOW = ("o", "D", "P", "X"), ("D", "s", "^", "v", "<", ">", "p", "h")
 SOLID = ("-", (0, (7, 1)), (0, (7, 1, 2, 1)), (0, (7, 1, 1, 1, 1, 1)))
 DASHED = ("--", (0, (2, 1)), "-.", (0, (4, 1, 1, 1, 1, 1)))
+LINES = (*SOLID, *DASHED)
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,12 @@ class Legend:
     def refiner(self, name: str) -> str:
         """The refiner's label; controls are marked as such."""
         entry = self.refiners[name]
-        if entry.role == "control":
+        if self.is_control(name):
             return f"{entry.label or name} (control)"
         return entry.label or (f"SAFLEX, {name}" if entry.role == "reading" else name)
+
+    def is_control(self, name: str) -> bool:
+        return self.refiners[name].role == "control"
 
     def method(self, refiner: str, batch: str) -> str:
         """The refiner's label among those of a batch composition."""
@@ -121,7 +125,7 @@ class Legend:
     @cached_property
     def _looks(self) -> dict[str, Look]:
         entries = self.refiners
-        controls = [name for name, entry in entries.items() if entry.role == "control"]
+        controls = [name for name in entries if self.is_control(name)]
         kinds = {name: (entries[name].kind, self._nth(name)) for name in controls}
         marked = sorted(dict.fromkeys(kinds.values()), key=lambda kind: kind[1])
         looks, count = {}, 0

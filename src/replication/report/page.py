@@ -1,19 +1,20 @@
-"""One self-contained page: verdicts, tables, figures, settings and provenance of a profile."""
+"""One self-contained page: what came out, tables, figures, settings and provenance of a profile."""
 
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from replication.report.diagnostics import diagnostics, diagnostics_grid
-from replication.report.drawing import inline, svg
+from replication.report.drawing import inline, readable, svg
 from replication.report.figures import Drawn
 from replication.report.frames import KEYS, Cells
-from replication.report.glance import glance_grid, readings_of
-from replication.report.sections import Report, Section, sentences
+from replication.report.glance import readings_of
+from replication.report.records import duration, records, settings_of
+from replication.report.sections import Report, Section, outcome, sentences
 from replication.report.statistics import VERDICTS, count_verdicts
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,9 +32,9 @@ TONES = {
 
 
 def render(
-    report: Report, sections: list[Section], gains: Drawn | None, figures: list[Drawn]
+    report: Report, sections: list[Section], overview: list[Drawn], figures: list[Drawn]
 ) -> str:
-    """The page as HTML. gains: the figure at a glance; figures: 1 and 2."""
+    """The page as HTML. overview: figures of the whole profile; figures: 1 and 2."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -42,43 +43,51 @@ def render(
         lstrip_blocks=True,
     )
     cells, frame, legend = report.cells, report.frame, report.cells.legend
-    drawn = [gains, *figures, *chain.from_iterable(section.figures for section in sections)]
+    drawn = [*overview, *figures, *chain.from_iterable(section.figures for section in sections)]
+    ordered = sorted(sections, key=lambda section: not section.begun)
     return environment.get_template("report.html.j2").render(
         profile=cells.profile,
+        outcome=outcome(report, sections),
         sentences=sentences(report),
         counts=count_verdicts(readings_of(frame)),
         verdicts=VERDICTS,
         tones=TONES,
         run=int(cells.grid["run"].sum()),
         expected=len(cells.grid),
-        glance=glance_grid(frame, legend),
-        gains=gains,
-        sections=sections,
+        overview=overview,
+        sections=ordered,
         diagnostics=diagnostics_grid(diagnostics(cells), legend),
         figures=figures,
-        drawings={figure.name: _embedded(figure) for figure in drawn if figure},
+        drawings={figure.name: _embedded(figure) for figure in drawn},
+        records=records(cells),
         settings=_settings(cells),
         data=_data(cells),
         provenance=_provenance(cells),
     )
 
 
-def _embedded(drawn: Drawn) -> Markup | None:
-    if drawn.figure is None:
-        return None
-    return Markup(inline(svg(drawn.figure), drawn.name, drawn.alt, follow=not drawn.light))
+class Embedded(NamedTuple):
+    """A drawing in the page. least: the width in pixels below which its text is too small."""
+
+    svg: Markup
+    least: int
+
+
+def _embedded(drawn: Drawn) -> list[Embedded]:
+    """The drawing, and the one for a telephone if there is one; nothing if it was not drawn."""
+    found = []
+    for figure, name in ((drawn.figure, drawn.name), (drawn.narrow, f"{drawn.name}-narrow")):
+        if figure is not None:
+            text = inline(svg(figure), name, drawn.alt, follow=not drawn.light)
+            found.append(Embedded(Markup(text), readable(figure)))
+    return found
 
 
 def _settings(cells: Cells) -> dict[str, list[tuple[str, str]]]:
     """Per experiment, each setting's distinct values."""
-    found: dict[str, dict[str, dict[str, None]]] = {}
-    for file in cells.files.values():
-        named = found.setdefault(file.cell.experiment, {})
-        for name, value in _flat(file.settings).items():
-            named.setdefault(name, {})[str(value)] = None
     return {
         experiment: [(name, " | ".join(values)) for name, values in sorted(named.items())]
-        for experiment, named in found.items()
+        for experiment, named in settings_of(cells.files.values()).items()
     }
 
 
@@ -102,7 +111,7 @@ def _provenance(cells: Cells) -> dict[str, Any]:
     versions = chain.from_iterable(origin.versions.items() for origin in recorded.values())
     return {
         "recorded": len(recorded),
-        "seconds": _duration(sum(chain.from_iterable(times.values()))),
+        "seconds": duration(sum(chain.from_iterable(times.values()))),
         "devices": _distinct(
             f"{origin.device}, {origin.cpus} CPUs" if origin.cpus else origin.device
             for origin in recorded.values()
@@ -112,7 +121,7 @@ def _provenance(cells: Cells) -> dict[str, Any]:
         "dates": _span(origin.date[:10] for origin in recorded.values() if origin.date),
         "versions": _distinct(f"{name} {version}" for name, version in versions),
         "times": [
-            (*names, len(seconds), _duration(sum(seconds))) for names, seconds in times.items()
+            (*names, len(seconds), duration(sum(seconds))) for names, seconds in times.items()
         ],
     }
 
@@ -124,17 +133,3 @@ def _distinct(values: Iterable[object]) -> list[str]:
 def _span(dates: Iterable[str]) -> list[str]:
     days = sorted(set(dates))
     return [days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"] if days else []
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, dict) and value
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat

@@ -4,7 +4,7 @@ import pandas as pd
 
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.glance import distinct
-from replication.report.grid import Grid, Group, Row, Text
+from replication.report.grid import Grid, Group, Row, Text, heads
 from replication.report.legend import BATCHES, METRICS, Legend
 from replication.report.reference import signed
 from replication.report.texts import judged, score_text
@@ -99,15 +99,7 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
             "A cross-fitted reading trains on validation samples with right labels too, so that "
             "fewer are wrong there than planted."
         )
-    for row in captured(shown[shown["kind"] != ORACLE], rows).to_dict("records"):
-        share = f", {100 * row['captured']:.0f} % of the oracle's {signed(row['oracle'])}"
-        notes.append(
-            f"{BATCHES[row['batch']].capitalize()}, {100 * row['planted']:.0f} % wrong, "
-            f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points of "
-            f"{METRICS[row['metric']]}, mean of {row['settings']} "
-            f"setting{'s' if row['settings'] > 1 else ''}"
-            f"{share if row['gain'] > 0 and row['sure'] else ''}."
-        )
+    notes += _sentences(captured(shown[shown["kind"] != ORACLE], rows), legend)
     return Grid(
         name=f"{NAME}-gains",
         title=f"{TITLE}: gain over the upstream alone, points ± 95 % interval",
@@ -116,12 +108,34 @@ def planted_grid(rows: pd.DataFrame, legend: Legend) -> Grid:
             Text("Wrong labels, %"),
             *(Text(f"Estimated, {legend.refiner(name)}, %") for name in estimating),
             Text("Upstream alone"),
-            *(Text(legend.refiner(name)) for name in refiners),
+            *heads(legend, refiners),
         ],
         groups=[*groups.values()],
         notes=notes,
     )
 
 
+def planted_sentences(rows: pd.DataFrame, legend: Legend) -> list[str]:
+    """The mean gains of the readings that estimate a share of wrong labels, the most wrong first.
+    rows: of `planted_frame`."""
+    found = captured(rows[_estimates(rows)], rows)
+    return _sentences(found.sort_values("planted", ascending=False, kind="stable"), legend)
+
+
+def _sentences(found: pd.DataFrame, legend: Legend) -> list[str]:
+    """found: of `captured`."""
+    said = []
+    for row in found.to_dict("records"):
+        share = f", {100 * row['captured']:.0f} % of the oracle's {signed(row['oracle'])}"
+        said.append(
+            f"{BATCHES[row['batch']].capitalize()}, {100 * row['planted']:.0f} % wrong, "
+            f"{legend.refiner(row['refiner'])}: {signed(row['gain'])} points of "
+            f"{METRICS[row['metric']]}, mean of {row['settings']} "
+            f"setting{'s' if row['settings'] > 1 else ''}"
+            f"{share if row['gain'] > 0 and row['sure'] else ''}."
+        )
+    return said
+
+
 def _percent(share: float) -> Text:
-    return Text() if pd.isna(share) else Text(f"{100 * share:.1f}")
+    return Text() if pd.isna(share) else Text(f"{100 * share:.1f}", value=float(share))

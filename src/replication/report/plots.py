@@ -1,6 +1,6 @@
 """The report's own figures: forest plots of the gains, and scores with their headroom."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,16 @@ from replication.report.legend import Legend, Look
 from replication.report.statistics import settings_of
 from replication.report.texts import brief_setting
 
-WIDTH = 4.3
+WIDTH, WIDE = 4.2, 6.4
+"""Inches: as wide as a telephone reads it, and of a figure for a desk."""
+PITCH = 0.205
+"""Inches: the height of a line of text."""
 LINEAR = 15
 """Differences larger than this many points are drawn on a symmetric log scale."""
 TESTED = ("reading", "rival")
-"""Roles whose intervals the figure of a whole profile shows; controls are marks in it."""
+"""Roles that come before the controls on a line of the figure of a whole profile."""
+ABOVE = {"loc": "outside upper center", "handletextpad": 0.5}
+"""A legend where the eye begins."""
 
 
 def forest(rows: pd.DataFrame, legend: Legend) -> Figure:
@@ -31,32 +36,28 @@ def forest(rows: pd.DataFrame, legend: Legend) -> Figure:
     the bar behind a reading is the paper's gain, or its range over the paper's data sets.
     """
     rows = rows[(rows["role"] != "baseline") & (rows["upstream_kind"] != "none")]
-    figure, axes, lines = _lines(_groups(rows, legend), extra=1.2)
+    figure, axes, lines = _lines(_groups(rows, legend), extra=0.9)
     with style():
         extreme = np.nanmax(rows[["difference_low", "difference_high", "difference"]].abs())
-        _points_axis(axes, extreme)
+        points_axis(axes, extreme)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, row in lines:
-            if not np.isnan(row["paper_low"]):
-                ends = np.array([row["paper_low"], row["paper_high"]])
-                ends += [-0.06, 0.06] if ends[0] == ends[1] else 0
-                axes.fill_betweenx([y - 0.42, y + 0.42], *ends, color=SHADE, lw=0, zorder=0)
+            _paper(axes, y, row, 0.42)
             _interval(axes, y, row, "difference", legend.look(row["refiner"]))
         handles = [
             _mark(Look(INK, "o", "-", True), "SAFLEX"),
             _mark(Look(INK, "s", "-", False), "control"),
         ]
-        if rows["paper_low"].notna().any():
-            handles.append(Patch(color=SHADE, label="the paper's gain"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
+        handles += _paper_handle(rows)
+        figure.legend(handles=handles, ncols=3, **ABOVE)
     return figure
 
 
-def overview(rows: pd.DataFrame, legend: Legend) -> Figure:
+def overview(rows: pd.DataFrame, legend: Legend, width: float = WIDE) -> Figure:
     """Paired differences to the upstream alone of a whole profile, one line per setting.
 
-    rows: of tables.tidy, each cell once. Readings and rivals with their 95 % intervals, controls as
-    marks.
+    rows: of tables.tidy, each cell once. Readings, rivals and controls with their 95 % intervals,
+    the paper's gain behind them. Settings stand above their lines where there is little width.
     """
     rows = rows[(rows["upstream_kind"] != "none") & rows["difference"].notna()]
     groups = []
@@ -69,24 +70,24 @@ def overview(rows: pd.DataFrame, legend: Legend) -> Figure:
             for setting in settings_of(part)
         ]
         groups.append((f"{dataset}, {model}", lines))
-    figure, axes, lines = _lines(groups, extra=1.5, width=6.4, pitch=0.28)
+    above = width < WIDE
+    names = legend.ordered("refiner", rows["refiner"])
+    extra = 0.9 + 0.17 * len(names) / (1 if above else 2)
+    figure, axes, lines = _lines(groups, extra, width, _crowded, above)
     with style():
-        _points_axis(axes)
+        points_axis(axes)
+        axes.tick_params(labelbottom=True)
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         for y, line in lines:
-            tested = [row for row in line if row["role"] in TESTED]
-            for row, shift in zip(tested, np.linspace(-0.24, 0.06, len(tested)), strict=True):
-                _interval(axes, y + shift, row, "difference", legend.look(row["refiner"]))
+            line = sorted(line, key=lambda row: row["role"] not in TESTED)
+            half = 0.21 * (len(line) - 1)
             for row in line:
-                if row["role"] == "control":
-                    look = legend.look(row["refiner"])
-                    drawn = {"color": look.colour, "mfc": "none", "ms": 4.5, "zorder": 4}
-                    axes.plot(row["difference"], y + 0.24, look.marker, **drawn)
-        handles = [
-            _mark(legend.look(name), legend.refiner(name))
-            for name in legend.ordered("refiner", rows["refiner"])
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.5)
+                _paper(axes, y, row, half + 0.25)
+            for row, shift in zip(line, np.linspace(-half, half, len(line)), strict=True):
+                _interval(axes, y + shift, row, "difference", legend.look(row["refiner"]))
+        handles = [_mark(legend.look(name), legend.refiner(name)) for name in names]
+        handles += _paper_handle(rows)
+        figure.legend(handles=handles, ncols=1 if above else 2, **ABOVE)
     return figure
 
 
@@ -116,21 +117,22 @@ def scores(rows: pd.DataFrame, legend: Legend) -> Figure:
                 _interval(axes, y, row, "", look)
         if (rows["mean"] < edge).any():
             axes.set_xlim(left=edge)
-        axes.set_xlabel("test score, percent")
+        _on_top(axes, "test score, percent")
         handles = [
             _mark(Look(INK, "o", "-", False), "upstream alone"),
             _mark(Look(INK, "o", "-", True), "SAFLEX"),
             Patch(color=SHADE, label="headroom"),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5)
+        figure.legend(handles=handles, ncols=3, **ABOVE)
     return figure
 
 
-def found_of_planted(rows: pd.DataFrame, legend: Legend) -> Figure:
+def found_of_planted(rows: pd.DataFrame, legend: Legend, width: float = WIDE) -> Figure:
     """Gains as a share of the oracle's, a line per setting in which the oracle surely gains.
 
     rows: of planted.planted_frame with a gain. Readings and the controls of those that estimate a
-    share of wrong labels, and training on validation data too; what lies outside is at the edge.
+    share of wrong labels, and training on validation data too; what lies outside is named at the
+    edge. Settings stand above their lines where there is little width.
     """
     groups = []
     for (dataset, model), part in rows.groupby(["dataset", "model"], sort=False):
@@ -143,33 +145,37 @@ def found_of_planted(rows: pd.DataFrame, legend: Legend) -> Figure:
             label = f"{legend.setting(upstream, batch)} ({best:+.1f})"
             lines.append((label, others.to_dict("records")))
         groups.append((f"{dataset}, {model}", lines))
-    figure, axes, lines = _lines(groups, extra=1.4, width=6.4, pitch=0.34)
+    above = width < WIDE
+    names = dict.fromkeys(
+        row["refiner"] for _, group in groups for _, line in group for row in line
+    )
+    names = legend.ordered("refiner", names)
+    extra = 0.8 + 0.17 * len(names) / (1 if above else 2)
+    figure, axes, lines = _lines(groups, extra, width, _crowded, above)
     left, right = -40, 200
     with style():
         axes.axvline(0, color=INK, lw=0.9, zorder=1)
         axes.axvline(100, color=INK, lw=0.9, ls=":", zorder=1)
         axes.set_xlim(left, right)
         for y, line in lines:
-            for row, shift in zip(line, np.linspace(-0.3, 0.3, len(line)), strict=True):
-                look = legend.look(row["refiner"])
-                if left <= row["difference"] <= right:
-                    _interval(axes, y + shift, row, "difference", look)
+            half = 0.21 * (len(line) - 1)
+            for row, shift in zip(line, np.linspace(-half, half, len(line)), strict=True):
+                look, share = legend.look(row["refiner"]), row["difference"]
+                drawn = {"color": look.colour, "va": "center_baseline", "fontsize": 8}
+                if share < left:
+                    axes.text(left, y + shift, f"◂ {share:.0f}".replace("-", "−"), **drawn)
+                elif share > right:
+                    axes.text(right, y + shift, f"{share:.0f} ▸", ha="right", **drawn)
                 else:
-                    end, arrow = (left, "◂") if row["difference"] < left else (right, "▸")
-                    drawn = {"color": look.colour, "ha": "center", "va": "center", "fontsize": 8}
-                    axes.text(end, y + shift, arrow, **drawn)
-        axes.set_xlabel("% of the oracle's gain, whose points are in brackets")
-        names = dict.fromkeys(row["refiner"] for _, line in lines for row in line)
-        handles = [
-            _mark(legend.look(name), legend.refiner(name))
-            for name in legend.ordered("refiner", names)
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.5)
+                    _interval(axes, y + shift, row, "difference", look)
+        _on_top(axes, "% of the oracle's gain, whose points are in brackets")
+        handles = [_mark(legend.look(name), legend.refiner(name)) for name in names]
+        figure.legend(handles=handles, ncols=1 if above else 2, **ABOVE)
     return figure
 
 
-def _points_axis(axes: Axes, extreme: float = np.inf) -> None:
-    """A horizontal axis in percent points; beyond LINEAR on a symmetric log scale."""
+def points_axis(axes: Axes, extreme: float = np.inf) -> None:
+    """An axis on top in percent points; beyond LINEAR on a symmetric log scale."""
     label = "points"
     if extreme > LINEAR:
         label = "points, log scale beyond ±1"
@@ -178,29 +184,54 @@ def _points_axis(axes: Axes, extreme: float = np.inf) -> None:
         axes.set_xscale("symlog", linthresh=1, linscale=0.6)
         axes.set_xticks(ticks, labels)
         axes.set_xticks([], minor=True)
+    _on_top(axes, label)
+
+
+def _on_top(axes: Axes, label: str) -> None:
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.spines["bottom"].set_visible(False)
     axes.set_xlabel(label)
 
 
-def _lines(groups, extra: float, width=WIDTH, pitch=0.205) -> tuple[Figure, Axes, list]:
+def _lines(
+    groups,
+    extra: float,
+    width: float = WIDTH,
+    size: Callable[[Any], float] = lambda line: 1.0,
+    above: bool = False,
+) -> tuple[Figure, Axes, list]:
     """An empty figure with labelled lines under headings, and the lines: (y, what is on it).
 
-    groups: (heading, [(label, what is on the line)]). extra, width, pitch: inches.
+    groups: (heading, [(label, what is on the line)]). extra, width: inches. size: how many lines of
+    text a line is high. above: labels stand above their lines and not at their left.
     """
-    count = sum(len(group) + 1.5 for _, group in groups)
+    named = 1.1 if above else 0.0
+    count = sum(1.5 + sum(named + size(line) for _, line in group) for _, group in groups)
     with style():
-        figure = Figure(figsize=(width, pitch * count + extra), layout="constrained")
+        figure = Figure(figsize=(width, PITCH * count + extra), layout="constrained")
         axes = figure.add_subplot()
         place = blended_transform_factory(figure.transFigure, axes.transData)
+
+        def write(y: float, text: str, **drawn: Any) -> None:
+            said = axes.text(0.012, y, literal(text), transform=place, va="center", **drawn)
+            said.set_bbox({"fc": SURFACE, "ec": "none", "pad": 1.0})
+            said.set_in_layout(False)
+
         lines, y = [], 0.0
         for heading, group in groups:
-            at = {"transform": place, "va": "center", "weight": "bold"}
-            text = axes.text(0.012, y + 0.45, literal(heading), **at)
-            text.set_bbox({"fc": SURFACE, "ec": "none", "pad": 1.5})
-            text.set_in_layout(False)
-            lines += [(y + 1.5 + i, *line) for i, line in enumerate(group)]
-            y += 1.5 + len(group)
+            write(y + 0.45, heading, weight="bold")
+            y += 1.0
+            for label, line in group:
+                if above:
+                    write(y + 0.55, label, fontsize=8)
+                high = named + size(line)
+                lines.append((y + (high + named) / 2, label, line))
+                y += high
+            y += 0.5
         axes.set_ylim(y - 0.2, -0.4)
-        axes.set_yticks([y for y, _, _ in lines], [literal(label) for _, label, _ in lines])
+        labels = ["" if above else literal(label) for _, label, _ in lines]
+        axes.set_yticks([y for y, _, _ in lines], labels)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=SHADE, lw=0.6)
@@ -215,6 +246,25 @@ def _groups(rows: pd.DataFrame, legend: Legend) -> list[tuple[str, list[tuple[st
         lines = [(legend.refiner(row["refiner"]), row) for row in group]
         groups.append((brief_setting(setting, rows, legend), lines))
     return groups
+
+
+def _crowded(marks: list) -> float:
+    """How many lines of text as many marks below each other are high."""
+    return 0.5 + 0.42 * len(marks)
+
+
+def _paper(axes: Axes, y: float, row: Mapping[str, Any], half: float) -> None:
+    """The paper's gain, or its range over its data sets, as a bar behind a line."""
+    if np.isnan(row["paper_low"]):
+        return
+    ends = np.array([row["paper_low"], row["paper_high"]])
+    ends += [-0.06, 0.06] if ends[0] == ends[1] else 0
+    axes.fill_betweenx([y - half, y + half], *ends, color=SHADE, lw=0, zorder=0)
+
+
+def _paper_handle(rows: pd.DataFrame) -> list[Patch]:
+    shown = rows["paper_low"].notna().any()
+    return [Patch(color=SHADE, label="the paper's gain")] if shown else []
 
 
 def _interval(axes: Axes, y: float, row: Mapping[str, Any], of: str, look: Look) -> None:

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from replication.report.drawing import INK, LINE, MUTED, SHADE, SURFACE, literal, style
+from replication.report.drawing import INK, LINE, MUTED, literal, style
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.glance import distinct
 from replication.report.grid import Grid, Group, Row, Text
-from replication.report.heat import EXTREME, colour, on, short
+from replication.report.heat import EXTREME, colour, on, tile
 from replication.report.legend import BATCHES, Legend
 from replication.report.statistics import settings_of
 from replication.report.texts import gain_text, setting_text
@@ -38,8 +38,9 @@ ADDED = ("keep_labels", "optimizer_aware", "centre", "normalise", "unit_scale", 
 BATCH = "validation_batch"
 BEST = "best control"
 
-TILE, PITCH, GAP = 0.43, 0.185, 0.14
-"""Inches: the width of a tile, the height of a row, the space between data sets."""
+TILE, PITCH, GAP, ABOVE = 0.43, 0.185, 0.14, 0.6
+"""Inches: the width of a tile, the height of a row, the space between data sets, and that of the
+scale above all."""
 
 
 class Line(NamedTuple):
@@ -131,11 +132,11 @@ def readings_grid(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) ->
 
 
 def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> Figure:
-    """The heat map: a row per reading, in blocks of one sign, a column per setting.
+    """The heat map: a row per reading, in blocks of one sign, a column per setting that has one.
 
     Colours are of log(1 + |gain|) with the gain's sign, the same for a gain and a loss of a size.
     """
-    blocks, settings = _blocks(studied, frame, legend), _settings(studied)
+    blocks, settings = _blocks(studied, frame, legend), _settings(_ran(studied))
     titles = _titles(studied)
     left = np.concatenate([[0.1, 1.02, 1.46, 1.88, 2.12], 2.7 + 0.8 * np.arange(len(titles) - 5)])
     x, at = left[-1] + 0.55 + 0.25 * (len(titles) > 5), {}
@@ -144,10 +145,10 @@ def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) 
         at[setting] = x
         x += TILE
     rows, end = _places(blocks, 2.15)
-    width, height = x + 0.1, end + 0.5
+    width, height = x + 0.1, end
     with style():
-        figure = Figure(figsize=(width, height))
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+        figure = Figure(figsize=(width, height + ABOVE))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, -ABOVE))
         axes.axis("off")
         _heads(axes, at, legend)
         for place, name in zip(left, titles, strict=True):
@@ -161,8 +162,10 @@ def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) 
                 text = literal(name)
                 axes.text(place, y, text, va="center", fontsize=7.5, style=slant)
             for setting, place in at.items():
-                _tile(axes, place, y, line.cells.get(setting))
-        _key(axes, end, 0.1)
+                row = line.cells.get(setting)
+                above = row is not None and row["difference_low"] > 0
+                tile(axes, (place, y - PITCH / 2), (TILE, PITCH), row, above, fontsize=7)
+        _key(axes, 0.18 - ABOVE, 0.1)
     return figure
 
 
@@ -206,17 +209,6 @@ def _heads(axes: Axes, at: dict[tuple[str, ...], float], legend: Legend) -> None
         axes.text(
             x + TILE / 2, 1.98, name, rotation=90, ha="center", va="bottom", fontsize=7, color=INK
         )
-
-
-def _tile(axes: Axes, x: float, y: float, row: Mapping[str, Any] | None) -> None:
-    ran = row is not None and not np.isnan(row["difference"])
-    face = colour(row["difference"]) if ran else SHADE
-    axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=0.8))
-    if ran:
-        axes.text(
-            x + TILE / 2, y, short(row["difference"]), ha="center", va="center_baseline",
-            fontsize=7, color=on(face), weight="bold" if row["difference_low"] > 0 else "normal",
-        )  # fmt: skip
 
 
 def _key(axes: Axes, y: float, x: float) -> None:
@@ -291,6 +283,10 @@ def _settings(studied: pd.DataFrame) -> list[tuple[str, ...]]:
     settings = settings_of(studied)
     places = list(dict.fromkeys(setting[:3] for setting in settings))
     return sorted(settings, key=lambda setting: places.index(setting[:3]))
+
+
+def _ran(studied: pd.DataFrame) -> pd.DataFrame:
+    return studied[studied["difference"].notna()]
 
 
 def _others(studied: pd.DataFrame) -> list[str]:

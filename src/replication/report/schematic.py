@@ -27,7 +27,7 @@ ARROW = {"arrowstyle": "-|>", "mutation_scale": 12, "shrinkA": 2, "shrinkB": 2}
 def schematic() -> Figure:
     """Upstream and validation gradient go into SAFLEX, weights and soft labels come out of it."""
     with style():
-        figure = Figure(figsize=(4.6, 4.0))
+        figure = Figure(figsize=(4.25, 4.0))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, 9.8), ylim=(0, 9.6))
         axes.axis("off")

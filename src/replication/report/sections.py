@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +20,11 @@ from replication.report import (
     validation,
 )
 from replication.report.frames import KEYS, Cells
-from replication.report.glance import verdict_sentences
+from replication.report.glance import glance_grid, verdict_sentences
 from replication.report.grid import Grid, latex, markdown
 from replication.report.layouts import differences_grid, paper_grid, results_grid, second_grid
+from replication.report.outcome import outcome_sentences
+from replication.report.statistics import count_verdicts
 from replication.report.tables import Table
 
 
@@ -30,7 +33,7 @@ class Section:
     """A table with everything of it.
 
     heading: short; frame: what its CSV has; grids: none if the profile has no cell of a table
-    beyond the paper's; sentences: its verdicts.
+    beyond the paper's; sentences: its verdicts; brief: its gains in a line each, for the page.
     """
 
     name: str
@@ -40,6 +43,41 @@ class Section:
     grids: list[Grid]
     figures: list[figures.Drawn]
     sentences: list[str] = field(default_factory=list)
+    brief: Grid | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to read in it."""
+        return any(grid.run for grid in self.grids if not grid.aside)
+
+    @property
+    def views(self) -> list[Grid]:
+        """What the page shows of it, one at a time: the gains, then the scores and the rest."""
+        rest = sorted(self.grids, key=lambda grid: grid.aside)
+        return [grid for grid in (self.brief, *rest) if grid is not None]
+
+    @cached_property
+    def planned(self) -> pd.DataFrame:
+        """The rows of its cells, each once; empty for a table of something else."""
+        if {*KEYS, "run"} <= {*self.frame}:
+            return self.frame.drop_duplicates(KEYS)
+        return self.frame.iloc[:0].reindex(columns=[*KEYS, "run", "role", "verdict"])
+
+    @property
+    def unsaid(self) -> list[str]:
+        """Its sentences that are in no note of a grid."""
+        notes = {note for grid in self.grids for note in grid.notes}
+        return [sentence for sentence in self.sentences if sentence not in notes]
+
+    @property
+    def run(self) -> int:
+        return int(self.planned["run"].sum())
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many readings got each verdict that any got, but for what was not run."""
+        counts = count_verdicts(self.planned[self.planned["role"] == "reading"])
+        return {name: n for name, n in counts.items() if n and name != "not run"}
 
     def write(self, folder: Path) -> None:
         """<name>.csv, .md and .tex, and its figures."""
@@ -107,7 +145,14 @@ def _scores(report: Report, name: str, heading: str, caption: str, of: list[Tabl
     drawn = [figure for t in of for figure in figures.of_table(t, frame, cells.legend)]
     rows = frame[frame["table"].isin([table.name for table in of])]
     said = verdict_sentences(rows, cells.legend)
-    return Section(name, heading, caption, rows.drop(columns="column"), grids, drawn, said)
+    brief = _brief(name, rows, cells)
+    return Section(name, heading, caption, rows.drop(columns="column"), grids, drawn, said, brief)
+
+
+def _brief(name: str, rows: pd.DataFrame, cells: Cells) -> Grid | None:
+    """The gains of what was run of a table's methods. rows: of tables.tidy."""
+    ran = rows[rows.groupby("refiner")["run"].transform("any")]
+    return None if ran.empty else glance_grid(ran, cells.legend, f"{name}-glance")
 
 
 def _grids(table: Table, frame: pd.DataFrame, cells: Cells) -> list[Grid]:
@@ -155,8 +200,9 @@ def _planted(report: Report) -> Section:
     asked = planted.NAME in report.cells.tables and not rows.empty
     grids = [planted.planted_grid(rows, report.cells.legend)] if asked else []
     drawn = figures.of_planted(rows, report.cells.legend) if asked else []
+    said = planted.planted_sentences(rows, report.cells.legend) if asked else []
     rows = rows.drop(columns="column")
-    return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, drawn)
+    return Section(planted.NAME, planted.TITLE, planted.TITLE, rows, grids, drawn, said)
 
 
 def _steering(report: Report) -> Section:
@@ -173,7 +219,21 @@ def _statistics(report: Report) -> Section:
     frame = datasets.dataset_statistics(report.cells)
     heading = f"Table {datasets.NUMBER}"
     caption = f"{heading}. {datasets.TITLE}"
-    return Section("table5", heading, caption, frame, [datasets.statistics_grid(frame)], [])
+    grids, said = [datasets.statistics_grid(frame)], [datasets.sentence(frame)]
+    return Section("table5", heading, caption, frame, grids, [], said)
+
+
+def outcome(report: Report, of: list[Section]) -> list[tuple[str, str]]:
+    """What the first screen says, each with what it is about if that is a study: the results of
+    those that a profile asks for, then how the readings of the text fared, and ours.
+
+    of: the profile's sections.
+    """
+    studies = [section for section in of if section.name in STUDIES]
+    said = [(study.heading, one) for study in studies for one in study.sentences[:FIRST]]
+    if said and not report.frame["run"].any():
+        return said
+    return [*said, *(("", one) for one in outcome_sentences(report.frame, report.cells))]
 
 
 def sentences(report: Report) -> list[str]:
@@ -183,6 +243,10 @@ def sentences(report: Report) -> list[str]:
     return [*result, *verdict_sentences(report.frame, legend)]
 
 
+STUDIES = (readings.NAME, planted.NAME, steering.NAME)
+"""Tables whose sentences say what a profile was made for."""
+FIRST = 1
+"""Sentences of each of them on the first screen."""
 SECTIONS: dict[str, Callable[[Report], Section]] = {
     **{table.name: _of_paper(table) for table in tables.TABLES},
     finetuning.NAME: _tuned,

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from replication.report.drawing import MUTED, SURFACE, literal, style
+from replication.report.drawing import MUTED, literal, style
 from replication.report.frames import KEYS, SETTING, Cells
 from replication.report.grid import Grid, Group, Row, Text
-from replication.report.heat import colour, on, short
+from replication.report.heat import tile
 from replication.report.legend import BATCHES, Legend
 from replication.report.statistics import headline, named, paired
 from replication.report.tables import in_percent
@@ -20,7 +19,7 @@ from replication.report.texts import gain_text
 NAME, TITLE = "steering", "Steer by validation data, or train on them?"
 PLACE = ["experiment", "dataset", "model", "batch", "base"]
 """What a panel has in common."""
-TILE, PITCH, LEFT = 0.8, 0.42, 1.15
+TILE, PITCH, LEFT = 0.72, 0.42, 0.85
 """Inches: width and height of a tile, and what stands at its left."""
 
 
@@ -92,13 +91,15 @@ def steering_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
     panels = [(place, of, _upstreams(of, legend)) for place, of in rows.groupby(PLACE, sort=False)]
     heights = [0.75 + PITCH * len(upstreams) + 0.5 for *_, upstreams in panels]
     columns = max(of["share"].nunique() for _, of, _ in panels)
-    left = max(LEFT, 0.3 + 0.068 * max(len(text) for *_, of in panels for text in of.values()))
+    left = max(LEFT, 0.2 + 0.068 * max(len(text) for *_, of in panels for text in of.values()))
     width, height = left + TILE * columns + 0.15, sum(heights) + 0.35
     with style():
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
         axes.axis("off")
-        top = 0.0
+        note = "bold: interval clear of 0; blue: steering is better"
+        axes.text(0.1, 0.16, note, va="center", fontsize=8, color=MUTED)
+        top = 0.3
         for (place, panel, upstreams), room in zip(panels, heights, strict=True):
             _, dataset, model, batch, base = place
             heading = f"{dataset}, {model}, {BATCHES[batch]}"
@@ -110,15 +111,15 @@ def steering_figure(rows: pd.DataFrame, legend: Legend) -> Figure:
                 middle = top + 0.65 + PITCH * (y + 0.5)
                 axes.text(left - 0.1, middle, literal(label), ha="right", va="center", fontsize=8)
                 for row in panel[panel["upstream"] == upstream].to_dict("records"):
-                    _tile(axes, left + TILE * samples.index(row["samples"]), middle, row)
+                    corner = left + TILE * samples.index(row["samples"]), middle - PITCH / 2
+                    clear = row["difference_low"] > 0 or row["difference_high"] < 0
+                    tile(axes, corner, (TILE, PITCH), row, clear, fontsize=9, half=8)
             foot = top + 0.65 + PITCH * len(upstreams) + 0.16
             for x, count in enumerate(samples):
                 at = left + TILE * (x + 0.5)
                 axes.text(at, foot, f"{count}", ha="center", va="center", fontsize=8)
             axes.text(left - 0.1, foot, "samples", ha="right", va="center", fontsize=8, color=MUTED)
             top += room
-        note = "bold: interval clear of 0; blue: steering is better"
-        axes.text(0.1, height - 0.2, note, va="center", fontsize=7.5, color=MUTED)
     return figure
 
 
@@ -130,20 +131,6 @@ def _upstreams(panel: pd.DataFrame, legend: Legend) -> dict[str, str]:
         row.upstream: legend.upstream(row.upstream) if named else f"{100 * row.planted:.0f} % wrong"
         for row in rows.itertuples()
     }
-
-
-def _tile(axes, x: float, y: float, row: Mapping[str, Any]) -> None:
-    face = colour(np.nan_to_num(row["difference"]))
-    axes.add_patch(Rectangle((x, y - PITCH / 2), TILE, PITCH, fc=face, ec=SURFACE, lw=1))
-    clear = row["difference_low"] > 0 or row["difference_high"] < 0
-    drawn = {"ha": "center", "va": "center_baseline", "color": on(face)}
-    weight = "bold" if clear else "normal"
-    middle = x + TILE / 2
-    points = "undefined" if np.isnan(row["difference"]) else short(row["difference"])
-    axes.text(middle, y - 0.06, points, fontsize=8.5, weight=weight, **drawn)
-    half = row["difference_high"] - row["difference"]
-    if not np.isnan(half):
-        axes.text(middle, y + 0.12, f"± {half:.1f}", fontsize=6.5, **drawn)
 
 
 def _gain(row: Mapping[str, Any]) -> Text:

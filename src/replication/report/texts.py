@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from replication.report.frames import SETTING
+from replication.report.frames import KEYS, SETTING
 from replication.report.grid import Text
 from replication.report.legend import Legend
 from replication.report.reference import PaperDifference, signed
@@ -27,20 +27,26 @@ def score_text(row: Mapping[str, Any], paper: bool = True) -> Text:
     theirs = ()
     if paper and not np.isnan(row["paper_mean"]):
         theirs = (f"paper {row['paper_mean']:.2f} ± {row['paper_sd']:.2f}",)
-    return Text(text, theirs, missing=not row["run"])
+    return Text(text, theirs, missing=not row["run"], **_said(row, row["mean"]))
 
 
 def gain_text(row: Mapping[str, Any], prefix: str, brief: bool = False) -> Text:
     """A paired difference with its interval; brief: as ± its half width."""
     gain, low, high = (row[f"{prefix}{end}"] for end in ("", "_low", "_high"))
     if np.isnan(row[f"{prefix}_n"]):
-        return Text(NOT_RUN, missing=True)
+        return Text(NOT_RUN, missing=True, **_said(row, gain))
     if np.isnan(gain):
-        return Text("undefined")
+        return Text("undefined", **_said(row, gain))
     if np.isnan(low):
-        return Text(f"{signed(gain)} (one seed)")
+        return Text(f"{signed(gain)} (one seed)", **_said(row, gain))
     interval = f" ± {high - gain:.2f}" if brief else f" [{signed(low)}, {signed(high)}]"
-    return Text(signed(gain) + interval)
+    return Text(signed(gain) + interval, **_said(row, gain))
+
+
+def _said(row: Mapping[str, Any], value: float) -> dict[str, Any]:
+    """What a Text has beside its line: the number, and the cell if the row is of one."""
+    cell = tuple(row[key] for key in KEYS) if {*KEYS} <= {*row} else None
+    return {"value": None if np.isnan(value) else float(value), "cell": cell}
 
 
 def judged(row: Mapping[str, Any], brief: bool = False) -> Text:
@@ -57,7 +63,7 @@ def paper_text(row: Mapping[str, Any]) -> Text:
     ends = row["paper_low"], row["paper_high"]
     gain = PaperDifference(*ends, int(row["paper_sets"]), bool(row["paper_same_set"]))
     main, *small = gain.lines
-    return Text(main, tuple(small))
+    return Text(main, tuple(small), value=gain.high)
 
 
 def setting_text(setting: tuple[str, ...], legend: Legend) -> str:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 from scipy.stats import t
 
-from replication.report.drawing import INK, MUTED, literal
+from replication.report.drawing import INK, MUTED, SHADE, SURFACE, literal
 from replication.report.legend import Legend, Look
 from replication.toy import CLASSES, EXTENT, ORACLE, Truth, map_plane, truth
 
@@ -22,13 +22,14 @@ ORACLE_LABEL = "oracle: true labels, gaps left out"
 ORACLE_LOOK = Look(MUTED, "", ":", filled=False)
 
 
-def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
+def figure_2a(toy: Mapping[str, Any], legend: Legend, narrow: bool = False) -> Figure:
     """Test accuracy against the strength of the augmentation, and what each refiner changes.
 
     Above: means over seeds. Below: differences to the augmentation alone, paired by seed. Bands are
     95 % t-intervals, of controls left out. toy: the result file of `replication.stages.toy`.
+    Names stand at the ends of the lines or, narrow, in a legend above them.
     """
-    figure = Figure(figsize=(7.2, 6.4), layout="constrained")
+    figure = Figure(figsize=(4.2, 7.0) if narrow else (7.2, 6.4), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     accuracy = _accuracies(toy)
     known = [name for name in legend.refiners if name in accuracy]
@@ -57,10 +58,15 @@ def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
     below.axhline(0, color=INK, lw=0.8, zorder=0)
     above.set_ylabel("test accuracy")
     below.set_ylabel("difference to the\nupstream alone (points)")
-    below.set_xlabel("strength of the augmentation, σ of the Gaussian perturbation")
+    below.set_xlabel("σ of the perturbation" if narrow else
+                     "strength of the augmentation, σ of the Gaussian perturbation")  # fmt: skip
     above.yaxis.set_major_locator(MultipleLocator(5))
     above.yaxis.set_major_formatter(PercentFormatter(decimals=0))
-    _label_lines(above, named)
+    if narrow:
+        lines, names = zip(*named, strict=True)
+        figure.legend(lines, map(literal, names), loc="outside upper left", fontsize=8)
+    else:
+        _label_lines(above, named)
     for axes in (above, below):
         _quiet(axes)
         if len(sigmas) > 1:
@@ -69,8 +75,9 @@ def figure_2a(toy: Mapping[str, Any], legend: Legend) -> Figure:
     return figure
 
 
-def figure_2b(toy: Mapping[str, Any], legend: Legend) -> Figure:
-    """What became of the augmented points as training went on: a row per reading, a panel per step.
+def figure_2b(toy: Mapping[str, Any], legend: Legend, narrow: bool = False) -> Figure:
+    """What became of the augmented points as training went on: a row per reading, a panel per step;
+    narrow: a row per step.
 
     A marker's fill is the new label (soft labels mix the colours), its ring the upstream's where
     that was another, its size the weight; hollow: dropped. Tints are the network's decisions, the
@@ -78,18 +85,25 @@ def figure_2b(toy: Mapping[str, Any], legend: Legend) -> Figure:
     """
     pictures = {n: toy["pictures"][n] for n in legend.refiners if n in toy["pictures"]}
     columns = max(map(len, pictures.values()))
-    figure = Figure(figsize=(2.6 * columns, 2.8 * len(pictures) + 0.7), layout="constrained")
-    grid = figure.subplots(len(pictures), columns, sharex=True, sharey=True, squeeze=False)
-    for row, (name, snapshots) in zip(grid, pictures.items(), strict=True):
+    across, down = (len(pictures), columns) if narrow else (columns, len(pictures))
+    each = (4.2 / across, 4.2 / across + 0.35) if narrow else (2.6, 2.8)
+    figure = Figure(figsize=(each[0] * across, each[1] * down + 0.9), layout="constrained")
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for row, (name, snapshots) in zip(grid.T if narrow else grid, pictures.items(), strict=True):
         for axes, snapshot in zip(row, snapshots, strict=True):
             draw_regions(axes, snapshot["regions"])
             draw_support(axes, truth(toy["settings"]))
             draw_points(axes, toy["points"]["validation"])
             counts = draw_refined(axes, snapshot)
-            axes.set_title(f"step {snapshot['step']}: {counts}", fontsize=8, color=INK, loc="left")
-        row[0].set_ylabel(literal(legend.refiner(name)), color=INK)
-    figure.legend(handles=refined_legend(), loc="outside lower center", ncols=3, frameon=False,
-                  fontsize=8, handletextpad=0.4)  # fmt: skip
+            title = f"step {snapshot['step']}:" + ("\n" if narrow else " ") + counts
+            axes.set_title(title, fontsize=8, color=INK, loc="left")
+        if narrow:
+            row[0].text(0, 1.3, literal(legend.refiner(name)), weight="bold", color=INK, fontsize=8,
+                        transform=row[0].transAxes)  # fmt: skip
+        else:
+            row[0].set_ylabel(literal(legend.refiner(name)), color=INK)
+    figure.legend(handles=refined_legend(), loc="outside upper center", ncols=1 if narrow else 3,
+                  frameon=False, fontsize=8, handletextpad=0.4)  # fmt: skip
     return figure
 
 
@@ -191,7 +205,7 @@ def _label_lines(axes: Axes, named: list[tuple[Line2D, str]], gap: float = 0.055
             va="center", color=line.get_color(), fontsize=8.5, annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": line.get_color(), "lw": 0.6, "shrinkA": 1,
                         "shrinkB": 0, "relpos": (0, 0.5)},
-            path_effects=[patheffects.withStroke(linewidth=2, foreground="white")],
+            path_effects=[patheffects.withStroke(linewidth=2, foreground=SURFACE)],
         )  # fmt: skip
 
 
@@ -199,5 +213,5 @@ def _quiet(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(colors=INK, color=MUTED, labelsize=8.5)
-    axes.grid(axis="y", color="#E6E6E6", lw=0.6, zorder=-1)
+    axes.grid(axis="y", color=SHADE, lw=0.6, zorder=-1)
     axes.set_axisbelow(True)

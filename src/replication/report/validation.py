@@ -59,7 +59,7 @@ def validation_figure(swept: pd.DataFrame, legend: Legend) -> Figure:
     """
     settings = settings_of(swept)
     with style():
-        figure = Figure(figsize=(4.3, 0.7 + 2.1 * len(settings)), layout="constrained")
+        figure = Figure(figsize=(4.2, 0.9 + 2.1 * len(settings)), layout="constrained")
         panels = figure.subplots(len(settings), 2, sharey="row", squeeze=False)
         handles = {}
         for setting, (by_size, by_noise) in zip(settings, panels, strict=True):
@@ -86,8 +86,8 @@ def validation_figure(swept: pd.DataFrame, legend: Legend) -> Figure:
         figure.legend(
             [handles[name] for name in names],
             [literal(legend.refiner(name)) for name in names],
-            loc="outside lower center",
-            ncols=3,
+            loc="outside upper left",
+            ncols=1,
         )
     return figure
 

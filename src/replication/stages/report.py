@@ -23,7 +23,7 @@ def report(everything: settings.Settings) -> list[str]:
     known = Report.of(read_cells(everything))
     cells, frame, legend = known.cells, known.frame, known.cells.legend
     folder = RESULTS / cells.profile
-    overview = figures.of_profile(frame, legend)
+    overview = figures.of_profile(frame, known.studied, legend)
     drawn = figures.of_method(_toy(cells.profile), legend)
     done = diagnostics(cells)
     with whole(folder / "tables" / "glance") as new:
@@ -33,9 +33,8 @@ def report(everything: settings.Settings) -> list[str]:
         write_grids(new / "diagnostics", [diagnostics_grid(done, legend)])
     with whole(folder / "figures") as new:
         write_text(new / "gains.csv", gains(frame, legend).to_csv(index=False))
-        for figure in (overview, *drawn):
-            if figure:
-                figure.save(new)
+        for figure in (*overview, *drawn):
+            figure.save(new)
     write_json(folder / "summary.json", summary(frame))
     write_text(folder / "report.html", render(known, sections(known), overview, drawn))
     return sentences(known)

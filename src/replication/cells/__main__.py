@@ -10,6 +10,7 @@ from typing import Any
 
 from replication import cells, settings
 from replication.cells import Cell, CellFile, Provenance
+from replication.cells.state import state
 from replication.settings import Planned, Settings
 from replication.settings.refiners import READ
 
@@ -38,16 +39,6 @@ def main() -> None:
         )
         if arguments.words:
             print(_details(planned, cell, file, everything))
-
-
-def state(planned: Planned, found: CellFile | None) -> str:
-    """`done`, `other settings` if it was run with others, `n of m seeds`, or `not run`."""
-    if found is None:
-        return "not run"
-    if found.settings != planned.recipe.dump():
-        return "other settings"
-    seeds = len(found.seeds)
-    return "done" if seeds >= planned.seeds else f"{seeds} of {planned.seeds} seeds"
 
 
 def _row(planned: Planned, cell: Cell, found: CellFile | None, profile: str) -> list[str]:

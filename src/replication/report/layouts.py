@@ -195,7 +195,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     if rows["paper_mean"].notna().any():
         notes.append("The paper's: mean ± standard deviation.")
     if missing:
-        notes.append(f"{missing} of {len(rows)} cells are not run; `dvc repro` runs them.")
+        notes.append(f"{missing} of {len(rows)} cells are not run.")
     return [" ".join(notes)] if notes else []
 
 

@@ -40,6 +40,11 @@ def main() -> None:
     if planned is None:
         raise SystemExit(f"profile {profile} has no such method: {method}")
 
+    run(planned, profile)
+
+
+def run(planned: settings.Planned, profile: str) -> None:
+    """Train a method's cells and write them; SystemExit with what to do if that fails."""
     from replication.training import ranks
     from replication.training.cell import Work, code
 
@@ -57,7 +62,7 @@ def main() -> None:
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         absent = isinstance(error, FileNotFoundError) and error.errno
         remedy = "; `dvc repro` brings what a cell needs" if absent else ""
-        raise SystemExit(f"{method}: {error}{remedy}") from error
+        raise SystemExit(f"{planned.method}: {error}{remedy}") from error
     seconds = (time.time() - began) / len(work)
     origin = provenance(work[0].device, seconds, code(planned.recipe.dataset.takes))
     for cell, result in zip(planned.cells, results, strict=True):

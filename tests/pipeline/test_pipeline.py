@@ -59,11 +59,19 @@ def shrink(content):
     grid |= {"refiners": ["none", "calibrated"], "seeds": 2, "views": 2}
     grid["clean"] = {"models": ["resnet18-slim"], "refiners": ["none"]}
     grid["training"] |= {"epochs": 2, "batch_size": 50, "validation_batch": 50}
-    content["tabular"]["datasets"] = content["contrastive"]["datasets"] = []
+    for experiment in ("tabular", "contrastive", "generated"):
+        content[experiment]["datasets"] = []
     toy = content["toy"]
     toy |= {"seeds": 2, "steps": 3, "sigmas": [0.0, 0.5], "test": 60, "grid": 11}
     toy["picture"] |= {"steps": [1, 2]}
-    content["tables"] |= {"table2": [], "table4": [], "table5": [], "further": [], "planted": []}
+    content["tables"] |= {
+        "table2": [],
+        "table3": [],
+        "table4": [],
+        "table5": [],
+        "further": [],
+        "planted": [],
+    }
 
 
 def cells(folder):

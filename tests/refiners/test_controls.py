@@ -22,8 +22,12 @@ SETTINGS = {
     "smoothing": refiners_of.Imitation(kind="smoothing", of="calibrated"),
     "confidence": refiners_of.Imitation(kind="confidence", of="posterior"),
     "oracle": refiners_of.Oracle(kind="oracle"),
+    "filtered": refiners_of.Filtered(kind="filtered", role="rival"),
 }
 POSTERIOR = refiners_of.Posterior(kind="posterior")
+
+
+KEPT = torch.arange(30) % 3 > 0
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def refine(kind, problem, reading=CALIBRATED):
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(model.parameters())
     build = refiners.build(SETTINGS[kind], reading, model, optimizer, generator)
-    batch = SimpleNamespace(y=y.roll(1, 0).argmax(1), visible=None)
+    batch = SimpleNamespace(shown=y.roll(1, 0).argmax(1), visible=None, kept=KEPT)
     return build(x, y, validation, model(x), batch)
 
 
@@ -48,6 +52,12 @@ def test_none_passes_labels_through_with_equal_weights(problem):
     refined = refine("none", problem)
     assert torch.equal(refined.labels, problem[2])
     assert torch.allclose(refined.weights, torch.full((30,), 1 / 30))
+
+
+def test_filtered_samples_have_no_weight_and_the_others_all_alike(problem):
+    refined = refine("filtered", problem)
+    assert torch.equal(refined.labels, problem[2])
+    assert torch.allclose(refined.weights, KEPT / 20)
 
 
 def test_validation_passes_leave_batch_norm_alone(problem):

@@ -23,7 +23,7 @@ from replication.report.reference import paper_difference, paper_results, paper_
 from replication.report.statistics import OWN
 from replication.report.tables import TABLES, further, tidy
 
-TABLE_1, TABLE_7, TABLE_8, TABLE_4, TABLE_2 = TABLES
+TABLE_1, TABLE_7, TABLE_8, TABLE_4, TABLE_3, TABLE_2 = TABLES
 LEGEND = Legend.of(one())
 
 

@@ -27,7 +27,7 @@ def test_quick_is_offline_paired_and_controlled():
     everything = load("quick")
     grid = everything.profile.images
     kinds = {everything.datasets[name].kind for name in everything.profile.data}
-    assert kinds <= {"digits", "csv", "styled-digits"}
+    assert kinds <= {"digits", "csv", "styled-digits", "digits-in-domains"}
     assert not any(everything.datasets[name].own for name in everything.profile.data)
     assert grid.seeds >= 5
     assert set(grid.batches) == {"augmented", "clean-augmented"}
@@ -201,7 +201,7 @@ def test_the_toys_name_for_the_truth_is_taken(copy):
 
 def test_a_profile_of_nothing(copy):
     def change(profile):
-        for experiment in ("images", "tabular", "contrastive"):
+        for experiment in ("images", "tabular", "contrastive", "generated"):
             profile[experiment]["datasets"] = []
         del profile["toy"]
         profile.update(data=[], tables={key: [] for key in profile["tables"]})

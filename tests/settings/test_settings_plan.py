@@ -117,11 +117,19 @@ def test_views_are_stored_unless_they_are_drawn_in_each_step(copy):
 
     copy.change("profiles/quick.yaml", change)
     everything = load()
-    stored = {p.method.upstream: p.recipe.views for p in methods(everything)}
-    images = everything.profile.images
-    others = [grid.upstreams for grid in everything.profile.experiments.values() if grid != images]
+    images, made = everything.profile.images, everything.profile.generated
+    stored = {
+        p.method.upstream: p.recipe.views
+        for p in methods(everything)
+        if p.method.upstream not in made.beside.upstreams or p.method.experiment == "images"
+    }
+    grids = everything.profile.experiments.values()
+    others = [grid.upstreams for grid in grids if grid not in (images, made)]
     drawn = dict.fromkeys(["none", "lp-a3", *chain(*others)], 0)
-    assert stored == dict.fromkeys(images.upstreams, images.views) | drawn
+    copies = dict.fromkeys(made.upstreams, made.copies)
+    assert stored == dict.fromkeys(images.upstreams, images.views) | drawn | copies
+    beside = {p.recipe.views for p in methods(everything) if p.method.experiment == "generated"}
+    assert beside == {0, made.copies}
     assert images.views > 0
 
 

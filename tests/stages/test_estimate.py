@@ -18,7 +18,8 @@ CPU = torch.device("cpu")
 def quick(monkeypatch):
     """The default grid of images and tables on the embedded data."""
     monkeypatch.setattr(cell, "SETS", Path(replication.data.__file__).parent / "embedded")
-    return changed(settings.load("quick"), "contrastive", datasets=[])
+    pairs = changed(settings.load("quick"), "contrastive", datasets=[])
+    return changed(pairs, "generated", datasets=[])
 
 
 def changed(everything, experiment, **update):

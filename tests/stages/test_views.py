@@ -124,4 +124,4 @@ def test_a_full_disk_is_an_error_that_says_so(workspace, monkeypatch):
 
     monkeypatch.setattr(Path, "open", lambda path, mode: Full(str(path), mode))
     with pytest.raises(OSError, match=r"inputs\.npy could not be written .*Free disk space"):
-        views._array(workspace / "inputs.npy", np.uint8, 3, 4)
+        views.array(workspace / "inputs.npy", np.uint8, 3, 4)

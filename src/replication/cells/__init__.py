@@ -11,7 +11,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_serializer, model_validator
 
 from replication.files import read_json, write_text
-from replication.settings.identity import KEYS, RESULTS, SETTING, Batch, Cell, Method, Record
+from replication.settings.identity import (
+    BESIDE,
+    KEYS,
+    RESULTS,
+    SETTING,
+    Batch,
+    Cell,
+    Method,
+    Record,
+)
 
 __all__ = [
     "KEYS",
@@ -21,6 +30,7 @@ __all__ = [
     "Cell",
     "CellFile",
     "Data",
+    "Made",
     "Method",
     "Provenance",
     "Record",
@@ -28,12 +38,16 @@ __all__ = [
     "Seed",
     "Weights",
     "command",
+    "made",
     "read",
     "result",
+    "sheet",
     "stored",
     "toy",
     "write",
 ]
+
+MADE, SHEETS = BESIDE
 
 Weights = Literal["final", "ensembled", "interpolated"]
 
@@ -128,6 +142,19 @@ class CellFile(Record):
         return self
 
 
+class Made(Record):
+    """What the images show that a diffusion model made of a training split.
+
+    other: the share that shows another class than its label, as a classifier of all data sees it.
+    kept: the share that passes the filters, and other_of_kept: of these, the share of the former.
+    """
+
+    images: int
+    other: float = Field(ge=0, le=1)
+    kept: float = Field(ge=0, le=1)
+    other_of_kept: float = Field(ge=0, le=1)
+
+
 class Provenance(Record):
     """How a cell came to be, in a file beside its results that DVC does not track."""
 
@@ -179,7 +206,18 @@ def toy(profile: str) -> Path:
     return RESULTS / profile / "cells" / "toy.json"
 
 
+def made(profile: str, experiment: str, dataset: str, upstream: str) -> Path:
+    """The file of what an upstream's images show, among the cells of a data set."""
+    return RESULTS.joinpath(profile, "cells", experiment, dataset, MADE, f"{upstream}.json")
+
+
+def sheet(profile: str, experiment: str, dataset: str, refiner: str, upstream: str) -> Path:
+    """The file of a contact sheet's samples, among the cells of a data set."""
+    folder = RESULTS.joinpath(profile, "cells", experiment, dataset, SHEETS, refiner)
+    return folder / f"{upstream}.npz"
+
+
 def stored(profile: str) -> Iterator[Path]:
     """Every result file of a profile, expected or not; hidden ones are writes that were cut off."""
-    found = (RESULTS / profile / "cells").glob("*/**/*.json")
+    found = (RESULTS / profile / "cells").glob(f"{'*/' * len(Method.model_fields)}*.json")
     yield from sorted(path for path in found if not path.name.startswith("."))

@@ -18,6 +18,11 @@ __all__ = ["DataError", "Dataset", "Split", "load", "obtain", "origin", "statist
 LOADERS = {
     "digits": "images.digits",
     "medmnist": "images.medmnist",
+    "birds": "images.birds",
+    "pacs-domains": "images.pacs",
+    "stained": "images.stained",
+    "wild-subset": "images.wild",
+    "digits-in-domains": "images.domains",
     "table": "tabular",
     "csv": "tabular",
     "styled-digits": "pairs.digits",

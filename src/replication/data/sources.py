@@ -50,7 +50,7 @@ def local(name: str, source: AnyDataSource) -> Path | None:
     DataError where the user's are declared and not there.
     """
     if source.kind == "iwildcam":
-        return _of_wilds(name)
+        return wilds(name)
     if not source.own:
         folders = [place / (source.embedded or name) for place in (EMBEDDED, PACKAGED)]
         return next((folder for folder in folders if folder.is_dir()), None)
@@ -88,7 +88,7 @@ def origin(name: str, source: AnyDataSource) -> dict[str, str | None]:
     return {file.file: file.md5 for file in published(name)}
 
 
-def _of_wilds(name: str) -> Path:
+def wilds(name: str) -> Path:
     """The folder of iWildCam, of which the small files are kept; images stay where they are."""
     if not (root := os.environ.get(WILDS)):
         raise DataError(
@@ -195,13 +195,49 @@ SOURCES = {
             "OpenML 41166, after the ChaLearn AutoML challenge; terms at the source",
         ),
     ),
-    "pacs": (
+    "cub": (
         Source(
-            "pacs-96.tar",
-            "https://dali-dl.github.io/project_iccv2017.html",
-            "d400bafcafb77507e64de15fe39d6d66",
-            "Li et al. 2017, at 96 x 96 pixels, made for this project; terms at the source",
+            "CUB_200_2011.tgz",
+            "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",
+            "97eceeb196236b17998738112f37df78",
+            "Wah et al. 2011, CaltechDATA 20098; for research that is not commercial",
             "images",
         ),
     ),
+    "cub100": (
+        Source(
+            "cub100-128.tar",
+            "https://data.caltech.edu/records/65de6-vp158",
+            "a1a9ff0e4809a3957464d4e386fa1694",
+            "Wah et al. 2011, 100 classes at 128 x 128 pixels, made for this project; as cub",
+            "images",
+        ),
+    ),
+    "iwildcam-mini": tuple(
+        Source(
+            f"{name}.csv",
+            f"https://raw.githubusercontent.com/lisadunlap/ALIA/main/data/iwildcam_v2.0/{name}.csv",
+            md5,
+            "Dunlap et al. 2023, lists of iWildCam v2.0; terms at the source",
+            "alia",
+        )
+        for name, md5 in {
+            "train_subset": "da422e7dc8a3b625b6c7bead0b9a61c8",
+            "train_extra_subset": "30df0e646d4efcf710ed1b5b36fdbdf9",
+            "val_subset": "38848dfd34e9835f03678b028aeba0c1",
+            "test_subset": "1ad78c7e32cb5b749b5e7505c492f935",
+        }.items()
+    ),
+    **{
+        name: (
+            Source(
+                "pacs-96.tar",
+                "https://dali-dl.github.io/project_iccv2017.html",
+                "d400bafcafb77507e64de15fe39d6d66",
+                "Li et al. 2017, at 96 x 96 pixels, made for this project; terms at the source",
+                "images",
+            ),
+        )
+        for name in ("pacs", "pacs-photo")
+    },
 }

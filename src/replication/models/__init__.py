@@ -10,6 +10,7 @@ from replication.settings.models import AnyModel
 MODELS = {
     "convnet": "images.convnet.ConvNet",
     "resnet": "images.resnet.ResNet",
+    "classifier": "images.pretrained.Classifier",
     "mlp": "tabular.mlp.MLP",
     "saint": "tabular.saint.SAINT",
 }

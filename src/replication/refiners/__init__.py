@@ -3,8 +3,9 @@
 A refiner is called with (inputs, labels, validation, logits, batch) and returns `Refined`.
 inputs: what the model takes; labels: (B, K) rows on the simplex; validation: (inputs, labels);
 logits: (B, K), the training pass's, which the caller makes; batch: what only the pipeline knows,
-`y` (B,), the classes of the samples that were augmented, and `visible` (B,), the visible fraction
-of each image where the upstream crops. It leaves the model as it was.
+`shown` (B,), the classes that the augmented samples show, `visible` (B,), the visible fraction of
+each image where the upstream crops, and `kept` (B,), whether an image that a diffusion model made
+passes the filters. It leaves the model as it was.
 
 Of pairs, labels are (b, B), logits (2b, B) of both directions, and validation is a list of the
 validation losses, as functions, `losses(reading)` of them.
@@ -16,6 +17,7 @@ import torch
 
 from replication.refiners.alone import alone
 from replication.refiners.controls import Confidence, Permuted, Smoothing, oracle
+from replication.refiners.filtered import filtered
 from replication.refiners.pairs import Pairs
 from replication.refiners.soft_augmentation import SoftAugmentation
 from replication.settings import AnyReading, AnyRefiner
@@ -59,6 +61,8 @@ def build(
         return SoftAugmentation(settings)
     if settings.kind == "oracle":
         return oracle
+    if settings.kind == "filtered":
+        return filtered
     if reading.kind == "posterior":
         steered = Posterior(model, **reading.model_dump(exclude={"kind"}))
     else:

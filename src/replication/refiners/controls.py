@@ -50,8 +50,8 @@ class Confidence:
 
 
 def oracle(inputs, labels: Tensor, validation, logits, batch) -> Refined:
-    """Equal weights for samples whose largest upstream label is their class, none for others."""
-    weights = (labels.argmax(1) == batch.y).float()
+    """Equal weights for samples whose largest upstream label is what they show, none for others."""
+    weights = (labels.argmax(1) == batch.shown).float()
     weights = weights / weights.sum().clamp_min(1)
     return Refined(weights, labels, torch.zeros_like(labels), weights.new_ones(()))
 

@@ -9,8 +9,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from replication.report import apart, finetuning, outcome, planted, readings, steering, validation
+from replication.report import (
+    apart,
+    finetuning,
+    generated,
+    outcome,
+    planted,
+    readings,
+    steering,
+    validation,
+)
 from replication.report.drawing import save, style
+from replication.report.frames import Cells
 from replication.report.glance import distinct
 from replication.report.legend import Legend
 from replication.report.plots import WIDTH, forest, found_of_planted, overview, scores
@@ -219,6 +229,35 @@ def of_interpolation(curves: pd.DataFrame, legend: Legend) -> list[Drawn]:
                 "validation.",
                 f"Macro-F1 of the final weights, in and out of distribution: {said}.",
                 finetuning.interpolation_figure(rows, legend),
+                wide=True,
+            )
+        )
+    return drawn
+
+
+def of_sheets(table: Table, cells: Cells) -> list[Drawn]:
+    """A contact sheet for each data set and refiner that has samples."""
+    drawn = []
+    for (dataset, refiner), of in generated.sheets(table, cells).items():
+        label = cells.legend.refiner(refiner)
+        said = "; ".join(
+            f"{cells.legend.upstream(upstream)}: "
+            + ", ".join(
+                " ".join(generated.caption(samples, i).split()) for i in range(len(samples["made"]))
+            )
+            for upstream, samples in of.items()
+        )
+        drawn.append(
+            Drawn(
+                f"{table.name}-{dataset}-{refiner}-sheet",
+                f"What {label} does to images on {dataset}",
+                "Sources above, what the diffusion model made of them below, with the label that "
+                "they came with, the one that was learnt if it is another, and the weight in "
+                "multiples of the mean: dropped images first, in orange, then relabelled ones. "
+                "After the last epoch of the first seed.",
+                f"Labels and weights of single images. {said}.",
+                generated.contact_sheet(of, cells),
+                light=True,
                 wide=True,
             )
         )

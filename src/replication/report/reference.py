@@ -23,9 +23,13 @@ MODEL_KINDS = {
 }
 UPSTREAM_KINDS = {"cutmix": "tabular-cutmix"}
 """Our kinds of the paper's models and upstreams, where they have other names."""
-STAND_INS = {"convnet": "resnet"}
-"""Kinds of models that stand where the paper has another."""
-PAPER_NAMES = {"appetency-kdd99": "appetency"}
+STAND_INS = {"convnet": "resnet", "classifier": "resnet", "domain-edit": "instructpix2pix"}
+"""Kinds of models and upstreams that stand where the paper has another."""
+PAPER_NAMES = {
+    "appetency-kdd99": "appetency",
+    "cub": "cub-subset",
+    "iwildcam-mini": "iwildcam-subset",
+}
 """The paper's name of a data set of ours, where it is another."""
 REFINER, ALONE = "saflex", "none"
 """What its results call its method, and the upstream without it."""
@@ -113,7 +117,7 @@ def _rows(table: str, row: Mapping[str, Any], refiner: str | None, column: Colum
     found = (
         (rows["table"] == table)
         & (rows["model_kind"] == STAND_INS.get(row["model_kind"], row["model_kind"]))
-        & (rows["upstream_kind"] == row["upstream_kind"])
+        & (rows["upstream_kind"] == STAND_INS.get(row["upstream_kind"], row["upstream_kind"]))
         & (rows["refiner"] == refiner)
     )
     if column.split:

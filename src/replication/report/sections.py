@@ -13,6 +13,7 @@ from replication.report import (
     datasets,
     figures,
     finetuning,
+    generated,
     planted,
     readings,
     steering,
@@ -133,6 +134,19 @@ def _tuned(report: Report) -> Section:
     return replace(section, grids=[first, beside, *rest], figures=[*drawn, *section.figures])
 
 
+def _made(report: Report) -> Section:
+    """A table of images that diffusion models make, with what they show."""
+    (table,) = (table for table in tables.TABLES if table.name == generated.NAME)
+    section = _of_paper(table)(report)
+    rows = generated.shown(table, report.cells)
+    if rows.empty:
+        return section
+    first, *rest = section.grids
+    beside = generated.shown_grid(table, rows, report.cells)
+    drawn = figures.of_sheets(table, report.cells)
+    return replace(section, grids=[first, beside, *rest], figures=[*drawn, *section.figures])
+
+
 def _further(report: Report) -> Section:
     found = tables.further(report.cells)
     title = " and ".join(table.title for table in found) or "Upstreams beyond the paper's"
@@ -250,6 +264,7 @@ FIRST = 1
 SECTIONS: dict[str, Callable[[Report], Section]] = {
     **{table.name: _of_paper(table) for table in tables.TABLES},
     finetuning.NAME: _tuned,
+    generated.NAME: _made,
     "further": _further,
     "validation": _validation,
     "apart": _apart,

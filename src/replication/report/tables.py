@@ -74,6 +74,21 @@ TABLES = (
         (Column(metric="accuracy"), "Of the final weights, on the in-distribution test."),
         tuple(Column(split, weights) for weights in ("final", "ensembled") for split in ID_OOD),
     ),
+    Table(
+        "table3",
+        "3",
+        "Images that diffusion models make",
+        "generated",
+        (
+            "randaugment",
+            "text2img",
+            "instructpix2pix",
+            "domain-edit",
+            "img2img",
+            "img2img-finetuned",
+        ),
+        AUROC,
+    ),
     Table("table2", "2", "Tabular data, CutMix", "tabular", ("tabular-cutmix",), AVERAGE_PRECISION),
 )
 

@@ -10,11 +10,13 @@ from replication.settings.fields import Count, Distinct, Share, Strict
 class DataSource(Strict):
     """takes: the kind of data, which models and upstreams of it take. own: the user's file.
 
-    embedded: the data set whose embedded files it reads, if not those of its own name.
+    embedded: the data set whose embedded files it reads, if not those of its own name. in_domains:
+    its classes have names, and diffusion models can be trained on it.
     """
 
     takes: ClassVar[str] = "images"
     embedded: ClassVar[str | None] = None
+    in_domains: ClassVar[bool] = False
     own: bool = False
 
 
@@ -51,6 +53,74 @@ class CSV(DataSource):
     separator: Annotated[str, Field(min_length=1)] = ","
     categorical: list[str] = []
     dropped: list[str] = []
+
+
+Domain = Literal["plain", "inverted"]
+
+
+class DigitsInDomains(DataSource):
+    """scikit-learn's digits, to be made by diffusion models.
+
+    classes: those that are told apart, all if null. id: the domain of training, validation and one
+    test; ood: that of another test, if any.
+    """
+
+    embedded: ClassVar[str | None] = "digits"
+    in_domains: ClassVar[bool] = True
+    kind: Literal["digits-in-domains"]
+    classes: Annotated[list[Annotated[int, Field(ge=0, le=9)]], Distinct] | None = None
+    train: Count
+    validation: Count
+    id: Domain = "plain"
+    ood: Domain | None = None
+    split_seed: int
+
+    @model_validator(mode="after")
+    def _id_is_not_ood(self):
+        if self.id == self.ood:
+            raise ValueError(f"ood: {self.id!r} is the domain of training")
+        if self.classes is not None and len(self.classes) < 2:
+            raise ValueError("classes: two at least are expected")
+        return self
+
+
+class Birds(DataSource):
+    """CUB-200-2011. training: what its list of the split says of training images. held_out: of each
+    class's training images, for validation. side: pixels."""
+
+    in_domains: ClassVar[bool] = True
+    kind: Literal["birds"]
+    archive: Literal["CUB_200_2011.tgz", "cub100-128.tar"]
+    training: Literal["0", "1"]
+    held_out: Count
+    side: Count
+
+
+class WildSubset(DataSource):
+    """ALIA's subset of iWildCam. side: pixels."""
+
+    in_domains: ClassVar[bool] = True
+    kind: Literal["wild-subset"]
+    side: Count = 224
+
+
+class PACSDomains(DataSource):
+    """PACS. domain: of training, validation and one test, of which the latter two take the shares
+    `validation` and `test`; the others are another test."""
+
+    in_domains: ClassVar[bool] = True
+    kind: Literal["pacs-domains"]
+    domain: Literal["photo", "art_painting", "cartoon", "sketch"]
+    validation: Share
+    test: Share
+    split_seed: int
+
+
+class Stained(DataSource):
+    """Blood cells as built (docs/data.md), and in another stain as another test."""
+
+    in_domains: ClassVar[bool] = True
+    kind: Literal["stained"]
 
 
 Template = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
@@ -116,5 +186,17 @@ class IWildCam(Pairs):
 
 
 AnyDataSource = Annotated[
-    Digits | MedMNIST | Table | CSV | StyledDigits | PACS | IWildCam, Field(discriminator="kind")
+    Digits
+    | MedMNIST
+    | Table
+    | CSV
+    | DigitsInDomains
+    | Birds
+    | WildSubset
+    | PACSDomains
+    | Stained
+    | StyledDigits
+    | PACS
+    | IWildCam,
+    Field(discriminator="kind"),
 ]

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 RESULTS = Path("results")
 
+BESIDE = "made", "sheets"
+"""Folders beside those of models: what made images show, and samples of contact sheets."""
+
 Batch = Literal["clean", "augmented", "clean-augmented"]
 
 

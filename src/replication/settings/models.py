@@ -36,6 +36,17 @@ class ConvNet(Model):
     widths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
 
 
+class Classifier(Model):
+    """Pretrained on ImageNet, all layers trained on. weights: of resnet50, `imagenet`, which are
+    torchvision's, or a file of them; of tf_efficientnet_lite0 `package`, of the package index."""
+
+    takes: ClassVar[str] = "images"
+    kind: Literal["classifier"]
+    architecture: Literal["resnet50", "tf_efficientnet_lite0"]
+    weights: str
+    learning_rate: Positive
+
+
 class MLP(Model):
     takes: ClassVar[str] = "tabular"
     kind: Literal["mlp"]
@@ -102,5 +113,6 @@ class FLYP(Tuned):
 
 
 AnyModel = Annotated[
-    ResNet | ConvNet | MLP | SAINT | Trees | ZeroShot | LPFT | FLYP, Field(discriminator="kind")
+    ResNet | ConvNet | Classifier | MLP | SAINT | Trees | ZeroShot | LPFT | FLYP,
+    Field(discriminator="kind"),
 ]

@@ -7,10 +7,11 @@ from pydantic import SerializeAsAny
 
 from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Strict
+from replication.settings.generators import AnyGenerator
 from replication.settings.identity import Cell, Method
 from replication.settings.models import AnyModel
 from replication.settings.networks import AnyNetwork
-from replication.settings.profile import Training
+from replication.settings.profile import Generated, Judging, Training
 from replication.settings.refiners import AnyReading, AnyRefiner
 from replication.settings.settings import Settings
 from replication.settings.upstreams import AnyUpstream
@@ -23,7 +24,8 @@ a reading's own, and how it is trained."""
 class Recipe(Strict):
     """The settings that the figures of a method's cells depend on, but for the number of seeds.
 
-    network: what the model was before it was fine-tuned, of pairs only.
+    network: what the model was before it was fine-tuned, of pairs only. generator, judging: what
+    made the upstream's images and looked at them, of images that a diffusion model made.
     """
 
     dataset: AnyDataSource
@@ -34,12 +36,15 @@ class Recipe(Strict):
     reading: AnyReading | None
     training: SerializeAsAny[Training]
     views: int
+    generator: AnyGenerator | None = None
+    judging: Judging | None = None
 
     def dump(self) -> dict[str, Any]:
         """As JSON, for a result file and for the identity of a seed."""
         left_out = {"upstream": {"label"}, "refiner": REPORTED}
-        if self.network is None:
-            left_out["network"] = True
+        for part in ("network", "generator", "judging"):
+            if getattr(self, part) is None:
+                left_out[part] = True
         return self.model_dump(mode="json", exclude=left_out, exclude_none=False)
 
 
@@ -72,9 +77,13 @@ def methods(settings: Settings) -> list[Planned]:
             *product(grid.clean.models, ["none"], grid.clean.refiners),
             *product(grid.models, grid.upstreams, grid.refiners),
             *product(grid.models, grid.crops.upstreams, grid.crops.refiners),
+            *product(grid.models, grid.beside.upstreams, grid.beside.refiners),
         ]
         for dataset, (model, upstream, refiner) in product(grid.datasets, rows):
-            stored = upstream != "none" and not settings.upstreams[upstream].drawn
+            augments = settings.upstreams[upstream]
+            stored = upstream != "none" and not augments.drawn
+            if made := augments.generated:
+                augments = augments.prompted(dataset)
             planned.append(
                 Planned(
                     method=Method(
@@ -88,13 +97,15 @@ def methods(settings: Settings) -> list[Planned]:
                     seeds=settings.seeds(experiment, dataset, model),
                     recipe=Recipe(
                         dataset=settings.datasets[dataset],
-                        model=settings.models[model],
+                        model=settings.model(experiment, dataset, model),
                         network=settings.network(model),
-                        upstream=settings.upstreams[upstream],
+                        upstream=augments,
                         refiner=settings.refiners[refiner],
                         reading=settings.reading(refiner),
                         training=settings.training(experiment, dataset, model, refiner),
-                        views=grid.views if stored else 0,
+                        views=(grid.copies if made else grid.views) if stored else 0,
+                        generator=settings.generator(upstream),
+                        judging=grid.judging if made else None,
                     ),
                 )
             )
@@ -130,6 +141,122 @@ def pretrained(settings: Settings) -> list[Pretrained]:
         for experiment, grid in grids
         for dataset, network in product(grid.datasets, getattr(grid, "networks", []))
     ]
+
+
+class Prepared(Strict):
+    """A diffusion model on a data set, before it makes images: trained, fine-tuned or as it is."""
+
+    experiment: str
+    dataset: str
+    generator: str
+    source: AnyDataSource
+    recipe: AnyGenerator
+    device: Literal["auto", "cpu", "cuda"]
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"augments": {"label"}})
+
+
+class Made(Prepared):
+    """An upstream's images by a diffusion model: `copies` of each source, `batch` at a time."""
+
+    upstream: str
+    augments: AnyUpstream
+    copies: int
+    batch: int
+
+
+def prepared(settings: Settings) -> list[Prepared]:
+    """Every diffusion model of a profile on every data set of its experiment."""
+    return [
+        Prepared(
+            experiment=experiment, dataset=dataset, **_of_generator(settings, grid, dataset, g)
+        )
+        for experiment, grid in _generated(settings)
+        for dataset, g in product(grid.datasets, grid.generators)
+    ]
+
+
+def made(settings: Settings) -> list[Made]:
+    """The images of every upstream by a diffusion model."""
+    found = []
+    for experiment, grid in _generated(settings):
+        for dataset, name in product(grid.datasets, grid.upstreams):
+            upstream = settings.upstreams[name].prompted(dataset)
+            found.append(
+                Made(
+                    experiment=experiment,
+                    dataset=dataset,
+                    upstream=name,
+                    augments=upstream,
+                    copies=grid.copies,
+                    batch=grid.batch,
+                    **_of_generator(settings, grid, dataset, upstream.generator),
+                )
+            )
+    return found
+
+
+def _of_generator(settings: Settings, grid: Generated, dataset: str, generator: str) -> dict:
+    return {
+        "generator": generator,
+        "source": settings.datasets[dataset],
+        "recipe": settings.generators[generator],
+        "device": grid.training.device,
+    }
+
+
+def _generated(settings: Settings) -> list[tuple[str, Generated]]:
+    experiments = settings.profile.experiments.items()
+    return [(name, grid) for name, grid in experiments if isinstance(grid, Generated)]
+
+
+class Judges(Strict):
+    """The classifiers that look at images that diffusion models made of a data set. network: CLIP,
+    where they are filtered by prompts."""
+
+    experiment: str
+    dataset: str
+    source: AnyDataSource
+    judging: Judging
+    model: AnyModel
+    network: AnyNetwork | None = None
+    training: SerializeAsAny[Training]
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def judges(settings: Settings) -> list[Judges]:
+    """Those of every data set of a diffusion model."""
+    return [
+        Judges(
+            experiment=experiment,
+            dataset=dataset,
+            source=settings.datasets[dataset],
+            judging=grid.judging,
+            model=settings.models[model],
+            network=settings.networks[t.network] if (t := grid.judging.topics) else None,
+            training=grid.training.model_copy(
+                update={"epochs": grid.judging.epochs, "batch_size": grid.judging.batch_size}
+            ),
+        )
+        for experiment, grid in _generated(settings)
+        for dataset, model in product(grid.datasets, grid.judges)
+    ]
+
+
+def sheets(settings: Settings) -> dict[tuple[str, str, str], list[Planned]]:
+    """By experiment, data set and refiner the methods of every contact sheet."""
+    found: dict[tuple[str, str, str], list[Planned]] = {}
+    wanted = {name: grid.sheets for name, grid in _generated(settings)}
+    for planned in methods(settings):
+        method = planned.method
+        named = method.refiner in wanted.get(method.experiment, ())
+        if named and planned.recipe.generator is not None:
+            key = method.experiment, method.dataset, method.refiner
+            found.setdefault(key, []).append(planned)
+    return found
 
 
 def cells(settings: Settings) -> list[Cell]:

@@ -51,10 +51,30 @@ class Training(Strict):
     channels_last: bool = True
     compile: bool = False
 
+    @property
+    def transfer(self) -> "Transfer | None":
+        """What a recipe of pretrained networks has besides."""
+        return None
+
     @model_validator(mode="after")
     def _patience_with_best(self):
         if self.patience and self.select != "best":
             raise ValueError("patience: needs select: best")
+        return self
+
+
+class Transfer(Training):
+    """Of images that diffusion models make. optimizer: with `momentum`, if sgd. cosine: the rate
+    falls to 0, in place of drops. class_weights: the loss has them, inverse to a class's share."""
+
+    drops: list[Share] = []
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: Share = 0.0
+    cosine: bool = False
+    class_weights: bool = False
+
+    @property
+    def transfer(self) -> "Transfer":
         return self
 
 
@@ -97,6 +117,37 @@ class Crops(Strict):
     refiners: Names
 
 
+class Beside(Strict):
+    """Upstreams of no diffusion model, drawn in every step, and refiners for them alone."""
+
+    upstreams: Names
+    refiners: Names
+
+
+Texts = Annotated[list[str], Distinct, Field(min_length=1)]
+
+
+class Topics(Strict):
+    """By which CLIP leaves images out. network: its name under `networks`. wanted, others: of each
+    data set, prompts, to one of the former of which an image has to be closest."""
+
+    network: str
+    wanted: dict[Name, Texts]
+    others: dict[Name, Texts]
+
+
+class Judging(Strict):
+    """Classifiers that look at made images: of all data, which says what they show, and of training
+    data, by which they are filtered.
+
+    epochs, batch_size: of both. topics: they are filtered by prompts as well.
+    """
+
+    epochs: Count
+    batch_size: Count
+    topics: Topics | None = None
+
+
 class Grid(Strict):
     """An experiment's part of a profile. It is not in the profile where it has no data set.
 
@@ -115,6 +166,7 @@ class Grid(Strict):
     refiners: Names
     clean: Clean
     crops: Crops = Crops(upstreams=[], refiners=[])
+    beside: Beside = Beside(upstreams=[], refiners=[])
     batches: Annotated[list[Literal["augmented", "clean-augmented"]], Distinct] = []
     seeds: Count = 1
     views: Index = 0
@@ -153,6 +205,34 @@ class Contrastive(Grid):
     augments: ClassVar[tuple[str, ...]] = ("images",)
     networks: Names = []
     training: FineTuning | None = None
+
+
+class Generated(Grid):
+    """upstreams: of diffusion models. generators: those models. beside: other upstreams.
+
+    copies: images made of each source. batch: made at a time. sheets: refiners that have a contact
+    sheet, of the images that they drop and relabel. judges: the model of the classifiers that look
+    at the images, and judging: how they are trained, see Judging. rates: learning
+    rates of data sets that have another than the model's.
+    """
+
+    takes: ClassVar[str] = "images"
+    generators: Names = []
+    copies: Count = 1
+    batch: Count = 1
+    sheets: Names = []
+    judges: Annotated[Names, Field(max_length=1)] = []
+    judging: Judging | None = None
+    rates: dict[Name, Positive] = {}
+    views: Literal[0] = 0
+    training: Transfer | None = None
+
+    @model_validator(mode="after")
+    def _judged_where_there_are_some(self):
+        for key in ("judges", "judging"):
+            if self.datasets and self.upstreams and not getattr(self, key):
+                raise ValueError(f"{key}: is missing")
+        return self
 
 
 class Picture(Strict):
@@ -211,6 +291,7 @@ class Tables(Strict):
 
     table1: Annotated[list[Literal["images"]], AtMostOne]
     table2: Annotated[list[Literal["tabular"]], AtMostOne]
+    table3: Annotated[list[Literal["generated"]], AtMostOne] = []
     table4: Annotated[list[Literal["contrastive"]], AtMostOne] = []
     table5: Annotated[list[Literal["tabular"]], AtMostOne]
     table7: Annotated[list[Literal["images"]], AtMostOne]
@@ -234,6 +315,9 @@ class Profile(Strict):
     images: Images
     tabular: Tabular
     contrastive: Contrastive = Contrastive(
+        datasets=[], models=[], upstreams=[], refiners=[], clean=Clean(models=[], refiners=[])
+    )
+    generated: Generated = Generated(
         datasets=[], models=[], upstreams=[], refiners=[], clean=Clean(models=[], refiners=[])
     )
     toy: Toy | None = None

@@ -69,6 +69,7 @@ class Refiner(Strict):
     """
 
     crops_only: ClassVar[bool] = False
+    made_only: ClassVar[bool] = False
     role: Role
     label: str = ""
     of: str | None = None
@@ -166,7 +167,20 @@ class SoftAugmentation(Refiner):
     train_on_validation: Literal[False] = False
 
 
+class Filtered(Refiner):
+    """Equal weights for made images that pass ALIA's filters, none for others (Dunlap et al. 2023).
+
+    Confident learning: a classifier of training data is neither surer than its class's threshold
+    that the image is of its class, too easy, nor that it is of another. Prompts: the image is
+    closer to one of the data set's than to any of other things, where the profile has CLIP.
+    """
+
+    made_only: ClassVar[bool] = True
+    kind: Literal["filtered"]
+    train_on_validation: Literal[False] = False
+
+
 AnyRefiner = Annotated[
-    Alone | Saflex | CrossFitted | Imitation | Oracle | SoftAugmentation,
+    Alone | Saflex | CrossFitted | Imitation | Oracle | SoftAugmentation | Filtered,
     Field(discriminator="kind"),
 ]

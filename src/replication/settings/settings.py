@@ -7,9 +7,11 @@ from pydantic import model_validator
 
 from replication.settings.datasets import AnyDataSource
 from replication.settings.fields import Name, Strict
+from replication.settings.generators import AnyGenerator
+from replication.settings.identity import BESIDE
 from replication.settings.models import AnyModel
 from replication.settings.networks import AnyNetwork
-from replication.settings.profile import Contrastive, Grid, Profile, Training
+from replication.settings.profile import Contrastive, Generated, Grid, Profile, Training
 from replication.settings.refiners import IMITATIONS, READ, AnyReading, AnyRefiner
 from replication.settings.upstreams import AnyUpstream
 
@@ -23,6 +25,7 @@ class Settings(Strict):
     datasets: dict[Name, AnyDataSource]
     models: dict[Name, AnyModel]
     networks: dict[Name, AnyNetwork] = {}
+    generators: dict[Name, AnyGenerator] = {}
     profile: Profile
 
     @model_validator(mode="after")
@@ -41,6 +44,16 @@ class Settings(Strict):
     def network(self, model: str) -> AnyNetwork | None:
         """What a model of pairs was before it was fine-tuned."""
         return self.networks.get(getattr(self.models[model], "network", ""))
+
+    def generator(self, upstream: str) -> AnyGenerator | None:
+        """The diffusion model of an upstream."""
+        return self.generators.get(getattr(self.upstreams[upstream], "generator", ""))
+
+    def model(self, experiment: str, dataset: str, model: str) -> AnyModel:
+        """A model with the learning rate that it has on a data set."""
+        rates = getattr(self.profile.experiments[experiment], "rates", {})
+        update = {"learning_rate": rates[dataset]} if dataset in rates else {}
+        return self.models[model].model_copy(update=update)
 
     def seeds(self, experiment: str, dataset: str, model: str) -> int:
         """How many seeds the cells of a data set and a model have."""
@@ -93,8 +106,31 @@ class Settings(Strict):
                     yield f"{key}: {twins[0]} is the {refiner.kind} control of {refiner.of} already"
 
         for name, model in self.models.items():
+            if name in BESIDE:
+                yield f"models.{name}: is the name of a folder of results; take another"
             if (network := getattr(model, "network", None)) and network not in self.networks:
                 yield f"models.{name}.network: {network!r} is none of {_listed(self.networks)}"
+        for name, upstream in self.upstreams.items():
+            if upstream.generated and (mistake := self._of_generator(upstream)):
+                yield f"upstreams.{name}.{mistake}"
+
+    def _of_generator(self, upstream) -> str:
+        """What is wrong with an upstream for the diffusion model that it names."""
+        name = upstream.generator
+        if name not in self.generators:
+            return f"generator: {name!r} is none of {_listed(self.generators)}"
+        generator = self.generators[name]
+        if upstream.kind not in MAKES[generator.kind]:
+            return f"generator: {name!r} makes {_listed(MAKES[generator.kind])}"
+        if upstream.kind == "img2img-finetuned" and generator.training is None:
+            return f"generator: {name!r} has no training, and a fine-tuned one is expected"
+        if upstream.strong and {*upstream.strength} != {*upstream.prompts}:
+            return f"strength: one for each of {_listed(upstream.prompts)} is expected"
+        if generator.kind == "class-conditional":
+            for prompt in chain.from_iterable(upstream.prompts.values()):
+                if prompt not in generator.domains:
+                    return f"prompts: {prompt!r} is none of the domains of {name!r}"
+        return ""
 
     def _in_profile(self) -> Iterator[str]:
         profile = self.profile
@@ -132,11 +168,13 @@ class Settings(Strict):
             "clean.refiners": (grid.clean.refiners, self.refiners),
             "crops.upstreams": (grid.crops.upstreams, self.upstreams),
             "crops.refiners": (grid.crops.refiners, self.refiners),
+            "beside.upstreams": (grid.beside.upstreams, self.upstreams),
+            "beside.refiners": (grid.beside.refiners, self.refiners),
         }
         for key, (names, defined) in named.items():
             for name in names:
                 yield from _undefined(key, name, defined)
-        for key in ("datasets", "models", "clean.models", "upstreams"):
+        for key in ("datasets", "models", "clean.models", "upstreams", "beside.upstreams"):
             names, defined = named[key]
             wanted = grid.augments if key == "upstreams" and grid.augments else (grid.takes,)
             for name in names:
@@ -150,7 +188,7 @@ class Settings(Strict):
                 yield f"crops.upstreams: {name!r} is not among upstreams"
             if not self.upstreams[name].crops:
                 yield f"crops.upstreams: {name!r} does not crop"
-        for key in ("refiners", "clean.refiners"):
+        for key in ("refiners", "clean.refiners", "beside.refiners"):
             for name in named[key][0]:
                 if self.refiners[name].crops_only:
                     yield f"{key}: {name!r} needs upstreams that crop; name it in crops.refiners"
@@ -161,6 +199,7 @@ class Settings(Strict):
                 yield f"models: {name!r} is trained without augmentation; name it in clean.models"
         if isinstance(grid, Contrastive):
             yield from self._in_contrastive(grid)
+        yield from self._in_generated(grid)
         refined = [name for name in grid.clean.refiners if self.refiners[name].kind != "none"]
         if refined and not all(self.models[name].differentiable for name in grid.clean.models):
             yield (
@@ -176,7 +215,7 @@ class Settings(Strict):
             )
         yield from _one_stage(product(grid.datasets, grid.upstreams))
         yield from _one_stage(product(grid.datasets, grid.clean.models, grid.clean.refiners))
-        for part in (grid, grid.crops):
+        for part in (grid, grid.crops, grid.beside):
             yield from _one_stage(
                 product(grid.datasets, grid.models, part.upstreams, part.refiners)
             )
@@ -197,6 +236,42 @@ class Settings(Strict):
             where = "missing" if name in used else "what no model starts from"
             yield f"networks: {name!r} is {where}; every network of the models is expected"
 
+    def _in_generated(self, grid: Grid) -> Iterator[str]:
+        """Of images that diffusion models make, which are an experiment's own."""
+        made = isinstance(grid, Generated)
+        for name in (*grid.upstreams, *grid.beside.upstreams):
+            if self.upstreams[name].generated != (made and name in grid.upstreams):
+                which = "no images of a diffusion model" if made else "images of a diffusion model"
+                yield f"upstreams: {name!r} makes {which}; name it in {BELONGS[made]}"
+        elsewhere = (*grid.beside.refiners, *grid.clean.refiners)
+        for name in (*elsewhere, *(() if made else grid.refiners)):
+            if self.refiners[name].made_only:
+                yield f"refiners: {name!r} needs images that a diffusion model made"
+        if not made:
+            return
+        for name in grid.datasets:
+            if not self.datasets[name].in_domains:
+                yield f"datasets: {name!r} is not for diffusion models"
+        for name, dataset in product(grid.upstreams, grid.datasets):
+            if dataset not in self.upstreams[name].prompts:
+                yield f"upstreams: {name!r} has no prompts for {dataset!r}"
+        used = {self.upstreams[name].generator for name in grid.upstreams}
+        if grid.datasets and used != {*grid.generators}:
+            name = min(used ^ {*grid.generators})
+            where = "missing" if name in used else "what no upstream uses"
+            yield f"generators: {name!r} is {where}; every one of the upstreams is expected"
+        if unknown := {*grid.sheets} - {*grid.refiners}:
+            yield f"sheets: {min(unknown)!r} is not among refiners"
+        if unknown := {*grid.rates} - {*grid.datasets}:
+            yield f"rates: {min(unknown)!r} is not among datasets"
+        for name in grid.judges:
+            yield from _undefined("judges", name, self.models)
+        if topics := grid.judging and grid.judging.topics:
+            yield from _undefined("judging.topics.network", topics.network, self.networks)
+            for name in grid.datasets:
+                if name not in topics.wanted or name not in topics.others:
+                    yield f"judging.topics: wanted and others of {name!r} are expected"
+
     def _without_classes(self, refiner: str) -> str:
         """Why a refiner cannot be had where the classes are the pairs of a batch."""
         entry, reading = self.refiners[refiner], self.reading(refiner)
@@ -205,6 +280,16 @@ class Settings(Strict):
         if reading and (reading.kind == "posterior" or reading.scope == "head"):
             return "looks at the last linear layer, and the logits here are of two towers"
         return ""
+
+
+MAKES = {
+    "class-conditional": ("text2img", "img2img", "domain-edit"),
+    "stable-diffusion": ("text2img", "img2img", "img2img-finetuned"),
+    "instruct-pix2pix": ("instructpix2pix",),
+}
+"""Kinds of upstreams that diffusion models of a kind can be."""
+BELONGS = {True: "beside.upstreams", False: "generated.upstreams"}
+"""Where an upstream is named, of images that are made and of others, that is named elsewhere."""
 
 
 def _same_control(one, other) -> bool:

@@ -2,14 +2,23 @@
 
 takes: the kind of data it augments. drawn: anew in every step, so its views are never stored.
 crops: it says how much of an image it left. captioned: what it makes of an image has one class, so
-a caption as well.
+a caption as well. generated: by a diffusion model, before training.
 """
 
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from replication.settings.fields import Count, Positive, Share, Strict
+from replication.settings.fields import (
+    Count,
+    Distinct,
+    Index,
+    Name,
+    NonNegative,
+    Positive,
+    Share,
+    Strict,
+)
 
 
 class Upstream(Strict):
@@ -17,6 +26,7 @@ class Upstream(Strict):
     drawn: ClassVar[bool] = False
     crops: ClassVar[bool] = False
     captioned: ClassVar[bool] = True
+    generated: ClassVar[bool] = False
     label: str = ""
 
     @property
@@ -118,6 +128,66 @@ class TabularMislabelled(Planted):
     kind: Literal["tabular-mislabelled"]
 
 
+Prompts = Annotated[list[Annotated[str, Field(min_length=1)]], Distinct, Field(min_length=1)]
+Strength = Annotated[float, Field(gt=0, le=1)]
+
+
+class Generated(Upstream):
+    """Images that a diffusion model makes. generator: its name under `generators`.
+
+    prompts: of each data set, one of which is drawn for an image; {} stands for the name of its
+    class, and a class-conditional model takes names of domains. steps: of denoising. guidance: by
+    the prompt, 1 for none. seed: of which every image has its own.
+    """
+
+    generated: ClassVar[bool] = True
+    strong: ClassVar[bool] = False
+    generator: str
+    prompts: Annotated[dict[Name, Prompts], Field(min_length=1)]
+    steps: Count
+    guidance: NonNegative = 1.0
+    seed: Index = 0
+
+    def prompted(self, dataset: str) -> "Generated":
+        """The same with what it has for one data set alone."""
+        return self.model_copy(update={"prompts": {dataset: self.prompts[dataset]}})
+
+
+class TextToImage(Generated):
+    """From the prompt, or the class, alone."""
+
+    kind: Literal["text2img"]
+
+
+class ImageToImage(Generated):
+    """From an image that was noised in part. strength: how far, of each data set.
+
+    img2img-finetuned: by a model that was fine-tuned on the data set.
+    """
+
+    strong: ClassVar[bool] = True
+    kind: Literal["img2img", "img2img-finetuned"]
+    strength: dict[Name, Strength]
+
+    def prompted(self, dataset: str) -> "Generated":
+        strength = {dataset: self.strength[dataset]}
+        return super().prompted(dataset).model_copy(update={"strength": strength})
+
+
+class Edit(Generated):
+    """From an image and an instruction. image_guidance: by the image."""
+
+    kind: Literal["instructpix2pix"]
+    image_guidance: NonNegative
+
+
+class DomainEdit(ImageToImage):
+    """From an image that was noised in part, towards another domain: what stands for an instruction
+    where a model knows classes and domains alone."""
+
+    kind: Literal["domain-edit"]
+
+
 AnyUpstream = Annotated[
     Identity
     | RandAugment
@@ -128,6 +198,10 @@ AnyUpstream = Annotated[
     | PaddedCrop
     | LPA3
     | TabularCutMix
-    | TabularMislabelled,
+    | TabularMislabelled
+    | TextToImage
+    | ImageToImage
+    | Edit
+    | DomainEdit,
     Field(discriminator="kind"),
 ]

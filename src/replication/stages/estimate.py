@@ -3,7 +3,8 @@
 Prints the plan, times a few real training steps of every kind that the grid has, and adds up; with
 --unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood
 in for by random images of their shape and number, and so is iWildCam. Not counted: downloads,
-stored views, pretraining, evaluation, trees, the toy and the report.
+stored views, diffusion models and their images, pretraining, evaluation, trees, the toy and the
+report.
 """
 
 import argparse
@@ -58,6 +59,8 @@ def costs(planned: list[Planned], device) -> list[tuple[Kind, int, float]]:
     A step on a clean and an augmented batch is taken to last as long as one on the augmented batch
     and a plain one. Tables that are not there yet are named and left out.
     """
+    from replication.data import DataError
+
     clock, found = Clock(device), []
     trained = [p for p in planned if p.recipe.model.differentiable]
     groups = [(kind, list(of)) for kind, of in groupby(sorted(trained, key=_kind), _kind)]
@@ -65,8 +68,8 @@ def costs(planned: list[Planned], device) -> list[tuple[Kind, int, float]]:
         recipe = members[0].recipe
         try:
             few, whole = few_samples(kind[1], recipe, STEPS[device.type])
-        except FileNotFoundError:
-            tqdm.write(f"  {', '.join(kind)}: not counted, its file is not there yet")
+        except (FileNotFoundError, DataError):
+            tqdm.write(f"  {', '.join(kind)}: not counted, its files are not there yet")
             continue
         epoch = math.ceil(whole / recipe.training.batch_size)
         steps, seconds = 0, 0.0
@@ -114,8 +117,8 @@ class Clock:
         views = drawn = None
         if recipe.views:
             labels = torch.nn.functional.one_hot(pool[1], few.classes).float()
-            visible = torch.ones(1, len(labels), device=self.device)
-            views = Views(pool[0][None], labels[None], visible)
+            whole = torch.ones(1, len(labels), device=self.device)
+            views = Views(pool[0][None], labels[None], visible=whole, kept=whole)
         elif recipe.upstream.kind != "none":
             drawn = upstream.build(recipe.upstream, few.classes)
         recipe = recipe.model_copy(update={"training": training})

@@ -36,6 +36,8 @@ def plan(everything: settings.Settings) -> dict[Path, object]:
         files[cells.with_name(f"{cells.name}.json")] = planned.dump()
     for experiment, name, upstream in settings.views(everything):
         grid = everything.profile.experiments[experiment]
+        if everything.upstreams[upstream].generated:
+            continue
         files[Path("views", experiment, name, f"{upstream}.json")] = {
             "dataset": everything.datasets[name].model_dump(mode="json"),
             "upstream": everything.upstreams[upstream].model_dump(mode="json", exclude={"label"}),
@@ -44,6 +46,15 @@ def plan(everything: settings.Settings) -> dict[Path, object]:
     for made in settings.pretrained(everything):
         name = Path("pretrained", made.experiment, made.dataset, f"{made.network}.json")
         files[name] = made.dump()
+    for prepared in settings.prepared(everything):
+        name = f"{prepared.generator}.json"
+        files[Path("generators", prepared.experiment, prepared.dataset, name)] = prepared.dump()
+    for made in settings.made(everything):
+        files[Path("made", made.experiment, made.dataset, f"{made.upstream}.json")] = made.dump()
+    for judges in settings.judges(everything):
+        files[Path("judges", judges.experiment, f"{judges.dataset}.json")] = judges.dump()
+    for (experiment, name, refiner), planned in settings.sheets(everything).items():
+        files[Path("sheets", experiment, name, f"{refiner}.json")] = [p.dump() for p in planned]
     if toy := everything.profile.toy:
         refined = {*toy.refiners, *toy.picture.refiners}
         files[Path("toy.json")] = {

@@ -69,10 +69,10 @@ def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:
         generator = torch.Generator().manual_seed(number)
         inputs, labels = torch.from_numpy(np.asarray(split.inputs)), torch.from_numpy(split.labels)
         shape = (recipe.views, len(labels))
-        views = _array(folder / f"{part}_inputs.npy", np.uint8, *shape, *inputs.shape[1:])
-        targets = _array(folder / f"{part}_labels.npy", np.float32, *shape, dataset.classes)
+        views = array(folder / f"{part}_inputs.npy", np.uint8, *shape, *inputs.shape[1:])
+        targets = array(folder / f"{part}_labels.npy", np.float32, *shape, dataset.classes)
         crops = recipe.upstream.crops
-        visible = _array(folder / f"{part}_visible.npy", np.float32, *shape) if crops else None
+        visible = array(folder / f"{part}_visible.npy", np.float32, *shape) if crops else None
         for view in tqdm(range(recipe.views), desc=f"{recipe.upstream.kind}, {part} views"):
             for i in torch.randperm(len(labels), generator=generator).split(CHUNK):
                 if crops:
@@ -83,11 +83,11 @@ def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:
                     x, y = augment(inputs[i], labels[i], generator)
                 views[view, i.numpy()] = x.numpy()
                 targets[view, i.numpy()] = y.numpy()
-        for array in (views, targets, *([visible] if crops else [])):
-            array.flush()
+        for stored in (views, targets, *([visible] if crops else [])):
+            stored.flush()
 
 
-def _array(path: Path, dtype, *shape: int) -> np.memmap:
+def array(path: Path, dtype, *shape: int) -> np.memmap:
     """A new array on disk, written before it is mapped: a full disk is an error and no crash."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
     with writable(path), path.open("wb") as file:

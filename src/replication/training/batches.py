@@ -18,17 +18,21 @@ Pairs = tuple[Tensor, Tensor]
 @dataclass(frozen=True)
 class Views:
     """Stored augmentations: inputs (V, n, ...), soft labels (V, n, K), and for crops the visible
-    fraction of the image (V, n)."""
+    fraction of the image (V, n). Of images that a diffusion model made, the class that each shows,
+    as far as is known, and whether it passes the filters (V, n)."""
 
     inputs: Tensor | Joined
     labels: Tensor | Joined
     visible: Tensor | Joined | None = None
+    shown: Tensor | Joined | None = None
+    kept: Tensor | Joined | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
     """x, y: clean samples and their classes. x_aug, y_aug (B, K): made from them by the upstream.
-    x_val, y_val: of the validation split. visible (B,): of crops."""
+    x_val, y_val: of the validation split. shown (B,): the class that x_aug shows, y unless it is
+    known better. visible, kept (B,): see Views."""
 
     x: Tensor
     y: Tensor
@@ -36,7 +40,9 @@ class Batch:
     y_aug: Tensor
     x_val: Tensor
     y_val: Tensor
-    visible: Tensor | None
+    shown: Tensor
+    visible: Tensor | None = None
+    kept: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,10 +78,11 @@ class Batches:
         order = torch.randperm(len(members), generator=self.streams["order"])[: self.size]
         for i in map(self.share, members[order].to(inputs.device).tensor_split(count)):
             x, y = inputs[i].to(self.device), labels[i].to(self.device)
-            x_aug, y_aug, visible = self._augmented(i, x, y, epoch)
+            x_aug, y_aug, known = self._augmented(i, x, y, epoch)
             j = validation_batch(validation[1], self.training, self.streams["validation"])
             j = self.share(j)
-            yield Batch(x, y, x_aug, y_aug, *(part[j] for part in validation), visible)
+            known = {"shown": y} | known
+            yield Batch(x, y, x_aug, y_aug, *(part[j] for part in validation), **known)
 
     def _roles(self, epoch: int) -> tuple[Tensor, Pairs]:
         """Those of the pool that are trained on in an epoch, and the validation data."""
@@ -89,9 +96,9 @@ class Batches:
         return everything[~held], tuple(p[fold.to(p.device)].to(self.device) for p in self.pool)
 
     def _augmented(self, i: Tensor, x: Tensor, y: Tensor, epoch: int):
-        visible = None
+        known = {}
         if hasattr(self.upstream, "augment"):
-            x_aug, visible = self.upstream.augment(x, self.streams["views"])
+            x_aug, known["visible"] = self.upstream.augment(x, self.streams["views"])
             y_aug = F.one_hot(y, self.classes).float()
         elif self.upstream is not None:
             x_aug, y_aug = self.upstream(x, y, self.streams["views"])
@@ -102,12 +109,13 @@ class Batches:
             view = (epoch + self.seed + i) % len(self.views.inputs)
             x_aug = self.views.inputs[view, i].to(self.device)
             y_aug = self.views.labels[view, i].to(self.device)
-            if self.views.visible is not None:
-                visible = self.views.visible[view, i].to(self.device)
+            for field in ("visible", "shown", "kept"):
+                if (stored := getattr(self.views, field)) is not None:
+                    known[field] = stored[view, i].to(self.device)
         if self.planted:
             own = F.one_hot(y, self.classes).to(y_aug)
             y_aug = torch.where((i >= self.size)[:, None].to(self.device), own, y_aug)
-        return x_aug, y_aug, visible
+        return x_aug, y_aug, known
 
 
 def validation_batch(labels: Tensor, recipe: Training, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from replication import data, upstream
 from replication.cells import Cell, CellFile, Data, Seed
 from replication.data.dataset import part
-from replication.files import checksums, hash_of, read_json
+from replication.files import checksums, hash_of, md5, read_json
 from replication.settings import Planned, Recipe
 from replication.training import ranks
 from replication.training.batches import Views
@@ -25,6 +25,8 @@ from replication.training.storage import hold, mapped
 
 CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
+MADE = "made.json"
+"""Beside stored views of made images: checksums of their manifest and of the classifiers."""
 SETS, VIEWS, PRETRAINED = Path("data/sets"), Path("data/views"), Path("data/pretrained")
 AUGMENTED = {"pairs": "images"}
 """What is augmented of data, if not all of them: upstreams and parts of the reading are of that."""
@@ -48,11 +50,13 @@ class Work:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """Of the data set, and of the pretrained network."""
+        """Of the data set, and of the pretrained network or what made images come from."""
         found = checksums(SETS / self.cell.dataset)
         if self.pretrained:
             beside = checksums(self.pretrained)
-            found |= {f"{self.pretrained.name}/{name}": md5 for name, md5 in beside.items()}
+            found |= {f"{self.pretrained.name}/{name}": known for name, known in beside.items()}
+        if self.recipe.generator is not None:
+            found |= made_from(self.views, self.cell.upstream)
         return found
 
     @property
@@ -112,6 +116,14 @@ class Work:
             result = trees.train(self.recipe, dataset, seed)
             self.checkpoints.finish(result)
             return result
+        training = self.recipe.training
+        select_best = training.select == "best" and not refiner.train_on_validation
+        problem = self.supervised(dataset, seed)
+        return fit(problem, training, select_best, seed, self.checkpoints, tick)
+
+    def supervised(self, dataset, seed: int) -> Supervised:
+        """The problem of a seed of images or rows."""
+        refiner = self.recipe.refiner
         splits = ["train"] + ["validation"] * refiner.train_on_validation
         held = partial(hold, device=self.device, workers=self.workers)
         pool = tuple(
@@ -124,11 +136,7 @@ class Work:
         elif self.cell.upstream != "none":
             drawn = upstream.build(self.recipe.upstream, dataset.classes)
         clean = self.cell.batch == "clean-augmented"
-        task = Task(dataset, pool, views, drawn, clean, self.recipe, self.device)
-        training = self.recipe.training
-        select_best = training.select == "best" and not refiner.train_on_validation
-        problem = Supervised(task, seed)
-        return fit(problem, training, select_best, seed, self.checkpoints, tick)
+        return Supervised(Task(dataset, pool, views, drawn, clean, self.recipe, self.device), seed)
 
     def _tune(self, dataset, seed: int, tick: Callable[[], None]) -> Seed:
         from replication.training.problems import contrastive
@@ -157,11 +165,15 @@ class Work:
         )
         return contrastive.problem(task, seed)
 
+    @property
+    def views(self) -> Path:
+        """The folder of the stored views."""
+        cell = self.cell
+        return VIEWS.joinpath(self.profile, cell.experiment, cell.dataset, cell.upstream)
+
     def _stored(self) -> Path:
         """The folder of the stored views; ValueError if they are of other settings or data."""
-        folder = VIEWS.joinpath(
-            self.profile, self.cell.experiment, self.cell.dataset, self.cell.upstream
-        )
+        folder = self.views
         origin = folder / "views.json"
         if not origin.exists() or read_json(origin) != views_of(self.recipe, self.files):
             raise ValueError(
@@ -194,8 +206,13 @@ def pretrained(profile: str, dataset: str, network: str) -> Path:
 
 def views_of(recipe: Recipe, files: dict[str, str]) -> dict:
     """What stored views are made from: settings, number and data."""
-    settings = recipe.dump()
-    return {key: settings[key] for key in ("dataset", "upstream", "views")} | {"files": files}
+    settings, parts = recipe.dump(), ("dataset", "upstream", "views", "generator", "judging")
+    return {key: settings[key] for key in parts if key in settings} | {"files": files}
+
+
+def made_from(views: Path, upstream: str) -> dict[str, str]:
+    """The checksum of what made images come from, by its name; FileNotFoundError without it."""
+    return {f"{upstream}/{MADE}": md5(views / MADE)}
 
 
 def _views(folder: Path, splits: list[str], held: Callable, share: float, seed: int) -> Views:
@@ -207,8 +224,9 @@ def _views(folder: Path, splits: list[str], held: Callable, share: float, seed: 
             return array
         return array[:, part(array.shape[1], share, seed)]
 
-    fields = ["inputs", "labels"] + ["visible"] * (folder / "train_visible.npy").exists()
-    return Views(*(held([of(split, field) for split in splits], axis=1) for field in fields))
+    extra = [f for f in ("visible", "shown", "kept") if (folder / f"train_{f}.npy").exists()]
+    fields = ["inputs", "labels", *extra]
+    return Views(**{f: held([of(split, f) for split in splits], axis=1) for f in fields})
 
 
 def device_of(wanted: str) -> torch.device:

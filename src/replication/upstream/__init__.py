@@ -28,6 +28,13 @@ UPSTREAMS = {
 
 
 def build(settings: AnyUpstream, classes: int) -> Callable:
-    """The upstream that an entry of params.yaml describes, for a number of classes."""
+    """The upstream that an entry of params.yaml describes, for a number of classes.
+
+    ValueError for one by a diffusion model, whose images are made before training.
+    """
+    if settings.generated:
+        raise ValueError(
+            f"{settings.kind}: its images are made before training, `dvc repro judged`"
+        )
     module, name = UPSTREAMS[settings.kind].rsplit(".", 1)
     return getattr(import_module(f"{__name__}.{module}"), name)(settings, classes)

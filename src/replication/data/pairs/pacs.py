@@ -1,25 +1,22 @@
 """PACS (Li et al. 2017): seven classes in four domains, one of which is fine-tuned on."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from replication.data.dataset import Split
-from replication.data.images.members import Members
-from replication.data.images.pictures import decode
+from replication.data.images.pacs import CLASSES, DOMAINS, FILE, read
 from replication.data.pairs import Captioned, PairDataset, rgb
 from replication.settings.datasets import PACS
 
-FILE = "pacs-96.tar"
-CLASSES = ("dog", "elephant", "giraffe", "guitar", "horse", "house", "person")
-DOMAINS = {
+STYLES = {
     "photo": "a photo",
     "art_painting": "an art painting",
     "cartoon": "a cartoon",
     "sketch": "a sketch",
 }
-"""Folders, and what captions call them."""
+"""What captions call the domains."""
 
 
 def load(name: str, source: PACS, folder: Path, seed: int = 0) -> PairDataset:
@@ -29,13 +26,13 @@ def load(name: str, source: PACS, folder: Path, seed: int = 0) -> PairDataset:
     sizes.
     """
     path = folder / FILE
-    images, classes, domains = _read(path)
+    images, classes, domains = read(path)
     where = np.arange(len(classes))
     strata = classes * len(DOMAINS) + domains
     captioned, rest = train_test_split(
         where, train_size=source.pretraining, stratify=strata, random_state=source.split_seed
     )
-    own = domains[rest] == [*DOMAINS].index(source.domain)
+    own = domains[rest] == DOMAINS.index(source.domain)
     ood, rest = rest[~own], rest[own]
     sizes = round(source.validation * len(rest)), round(source.test * len(rest))
     parts = []
@@ -68,34 +65,4 @@ def load(name: str, source: PACS, folder: Path, seed: int = 0) -> PairDataset:
 
 
 def _styles(domains: np.ndarray) -> list[str]:
-    return [[*DOMAINS.values()][d] for d in domains]
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images (n, 3, S, S) uint8, classes (n,) and domains (n,) of .../DOMAIN/CLASS/FILE.jpg."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    members = Members(path)
-    named = {name: PurePosixPath(name).parts[-3:] for name in members.names}
-    known = {
-        name: ([*DOMAINS].index(p[0]), CLASSES.index(p[1]))
-        for name, p in named.items()
-        if len(p) == 3 and p[0] in DOMAINS and p[1] in CLASSES
-    }
-    found = {*known.values()}
-    for d, domain in enumerate(DOMAINS):
-        for k, label in enumerate(CLASSES):
-            if (d, k) not in found:
-                raise ValueError(
-                    f"{path}: no image in {domain}/{label}/; pacs/DOMAIN/CLASS/*.jpg is expected"
-                )
-    rows = [
-        (name, decode(content, f"{path}: {name}").convert("RGB"))
-        for name, content in members.read(known)
-    ]
-    rows.sort(key=lambda row: row[0])
-    if len(sizes := {picture.size for _, picture in rows}) > 1:
-        raise ValueError(f"{path}: images of one size are expected, got {sorted(sizes)[:4]}")
-    images = np.stack([np.asarray(picture) for _, picture in rows]).transpose(0, 3, 1, 2)
-    domains, classes = np.array([known[name] for name, _ in rows]).T
-    return np.ascontiguousarray(images), classes, domains
+    return [STYLES[DOMAINS[d]] for d in domains]

@@ -14,7 +14,7 @@ from replication import models, refiners
 from replication.cells import Score
 from replication.data.dataset import Dataset, Split
 from replication.refiners import soft_cross_entropy
-from replication.settings import Recipe
+from replication.settings import Recipe, Training
 from replication.training.batches import Batch, Batches, Upstream, Views
 from replication.training.diagnostics import Diagnostics
 from replication.training.evaluation import evaluate
@@ -52,15 +52,13 @@ class Supervised:
             self.model = self.model.to(memory_format=torch.channels_last)
         if training.compile:
             self.model.compile()
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            task.recipe.model.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
-        )
         steps = math.ceil(len(task.dataset.train) / training.batch_size)  # of an epoch
-        drops = [steps * math.ceil(share * training.epochs) for share in training.drops]
-        self.schedule = torch.optim.lr_scheduler.MultiStepLR(self.optimizer, drops, gamma=0.1)
+        self.optimizer, self.schedule = optimised(
+            self.model, task.recipe.model.learning_rate, training, steps
+        )
+        self.class_weights = None
+        if training.transfer and training.transfer.class_weights:
+            self.class_weights = balanced(task.dataset).to(device)
         self.streams = {
             name: torch.Generator(device if name == "refiner" else "cpu").manual_seed(
                 1000 * seed + i
@@ -105,11 +103,16 @@ class Supervised:
             logits = model(x_aug)
             with same_draws():
                 refined = self.refine(x_aug, batch.y_aug, validation, logits, batch)
-            loss = soft_cross_entropy(logits, refined.labels, refined.weights)
+            weights = refined.weights
+            if self.class_weights is not None:
+                weights = weights * (refined.labels @ self.class_weights)
+                weights = weights / weights.sum().clamp_min(1e-30)
+            loss = soft_cross_entropy(logits, refined.labels, weights)
             if self.task.clean:
-                loss = (loss + F.cross_entropy(model(prepare(batch.x)), batch.y)) / 2
+                clean = F.cross_entropy(model(prepare(batch.x)), batch.y, self.class_weights)
+                loss = (loss + clean) / 2
         if self.task.recipe.refiner.kind != "none":
-            self.diagnostics.add(refined, batch.y_aug, batch.y)
+            self.diagnostics.add(refined, batch.y_aug, batch.shown)
         return loss
 
     def validation_score(self) -> float:
@@ -134,6 +137,29 @@ class Supervised:
         representations = self.model.representations(self.task.dataset.prepare(inputs))
         self.model.train()
         return representations
+
+
+def optimised(model: nn.Module, rate: float, training: Training, steps: int):
+    """AdamW and a rate that drops, or what the recipe of a pretrained network says. steps: of an
+    epoch."""
+    transfer, decay = training.transfer, training.weight_decay
+    if transfer is not None and transfer.optimizer == "sgd":
+        optimizer = torch.optim.SGD(
+            model.parameters(), rate, momentum=transfer.momentum, weight_decay=decay
+        )
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=decay, fused=True)
+    if transfer is not None and transfer.cosine:
+        whole = steps * training.epochs
+        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, whole)
+    drops = [steps * math.ceil(share * training.epochs) for share in training.drops]
+    return optimizer, torch.optim.lr_scheduler.MultiStepLR(optimizer, drops, gamma=0.1)
+
+
+def balanced(dataset: Dataset) -> Tensor:
+    """Weights of classes (K,), inverse to their share of the training split; 1 if all are alike."""
+    counts = torch.bincount(torch.from_numpy(dataset.train.labels), minlength=dataset.classes)
+    return len(dataset.train) / (dataset.classes * counts.clamp_min(1))
 
 
 def replay(device: torch.device) -> Callable[[], AbstractContextManager]:

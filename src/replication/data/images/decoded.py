@@ -1,0 +1,31 @@
+"""Pictures of a data set, decoded once into a file that is mapped, beside its folder."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from replication.files import replacing
+
+Pictures = Callable[[], Iterator[tuple[int, Image.Image]]]
+
+
+def decoded(path: Path, count: int, side: int, pictures: Pictures) -> np.ndarray:
+    """(count, 3, side, side) uint8, memory-mapped from a `.npy` that is written if it is not there.
+
+    pictures: each with its number, squeezed to a square by bicubic interpolation.
+    ValueError if one is missing.
+    """
+    if not path.exists():
+        with replacing(path) as temporary:
+            shape = count, 3, side, side
+            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            there = np.zeros(count, bool)
+            for number, picture in pictures():
+                picture = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+                images[number], there[number] = np.asarray(picture).transpose(2, 0, 1), True
+            if not there.all():
+                raise ValueError(f"{count - there.sum()} of {count} pictures are missing")
+            images.flush()
+    return np.load(path, mmap_mode="c", allow_pickle=False)

@@ -1,0 +1,82 @@
+"""`python -m replication.stages.generator PROFILE EXPERIMENT DATASET GENERATOR`: a diffusion model.
+
+What it was made from in data/generators/PROFILE/DATASET/GENERATOR/origin.json, beside its weights
+if they are trained here: of a class-conditional model all, of a fine-tuned one what was trained.
+Interrupted, it goes on where it was.
+"""
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from replication import settings
+from replication.files import checksums, write_json
+from replication.settings import Prepared
+from replication.stages.train import CHECKPOINTS, count
+from replication.training.cell import SETS, code, device_of, processor
+
+GENERATORS = Path("data/generators")
+WEIGHTS, ORIGIN = "model.safetensors", "origin.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for key in ("profile", "experiment", "dataset", "generator"):
+        parser.add_argument(key)
+    arguments = parser.parse_args()
+    wanted = arguments.experiment, arguments.dataset, arguments.generator
+    found = [
+        p
+        for p in settings.prepared(settings.load(arguments.profile))
+        if (p.experiment, p.dataset, p.generator) == wanted
+    ]
+    if not found:
+        raise SystemExit(f"profile {arguments.profile} has no such generator: {', '.join(wanted)}")
+    try:
+        prepare(found[0], SETS, CHECKPOINTS, place(arguments.profile, found[0]))
+    except (FloatingPointError, FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"generators.{arguments.generator}: {error}") from error
+
+
+def place(profile: str, prepared: Prepared) -> Path:
+    """The folder of a diffusion model on a data set."""
+    return GENERATORS.joinpath(profile, prepared.dataset, prepared.generator)
+
+
+def prepare(prepared: Prepared, sets: Path, checkpoints: Path, folder: Path) -> None:
+    """Write the weights that are trained here, and beside them what they were made from."""
+    import torch
+
+    from replication.upstream import diffusion
+
+    recipe, device = prepared.recipe, device_of(prepared.device)
+    diffusion.require(recipe.kind)
+    from replication import data
+    from replication.models.pairs.weights import save
+    from replication.training.checkpoints import Checkpoints
+    from replication.training.loop import fit
+    from replication.training.problems import adaptation, denoising
+
+    torch.set_num_threads(count("SAFLEX_THREADS", 1))
+    origin = prepared.dump() | {"files": checksums(sets / prepared.dataset)}
+    if (training := recipe.training) is not None:
+        dataset = data.load(prepared.dataset, prepared.source, sets, 0)
+        trained = (
+            denoising.Denoising if recipe.kind == "class-conditional" else adaptation.Adaptation
+        )
+        problem = trained(recipe, dataset, device)
+        own = {"torch": torch.__version__, "device": device.type, "processor": processor()}
+        own |= {"code": code(prepared.source.takes), "threads": torch.get_num_threads()}
+        own["diffusion"] = diffusion.code(recipe.kind)
+        kept = Checkpoints(checkpoints, origin | own)
+        with tqdm(
+            total=training.epochs, desc=f"training {prepared.generator}", unit="epoch"
+        ) as bar:
+            fit(problem, training, False, training.seed, kept, bar.update)
+        save(problem.learnt, folder / WEIGHTS)
+    write_json(folder / ORIGIN, origin)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""diffusers' pipelines of Stable Diffusion and InstructPix2Pix, one generator for each image.
+
+Weights are safetensors alone, of a pinned revision, and no code of a repository is run.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from diffusers import (
+    DDPMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionInstructPix2PixPipeline,
+    StableDiffusionPipeline,
+)
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional
+
+from replication.settings.generators import Adaptation, InstructPix2Pix, StableDiffusion
+from replication.settings.upstreams import Generated
+from replication.upstream.diffusion.requests import Request
+
+PIPELINES: dict[str, type] = {
+    "text2img": StableDiffusionPipeline,
+    "img2img": StableDiffusionImg2ImgPipeline,
+    "img2img-finetuned": StableDiffusionImg2ImgPipeline,
+    "instructpix2pix": StableDiffusionInstructPix2PixPipeline,
+}
+"""By kind of upstream."""
+
+
+class Piped:
+    """Makes the images of requests with a pipeline, at its own side, and gives them the sources'.
+
+    pipeline: of PIPELINES, loaded.
+    """
+
+    def __init__(
+        self, upstream: Generated, pipeline, side: int, revision: str, device: torch.device
+    ):
+        self.upstream, self.side, self.revision = upstream, side, revision
+        self.pipeline = pipeline.to(device)
+        self.pipeline.set_progress_bar_config(disable=True)
+
+    def make(self, requests: Sequence[Request], sources: Tensor) -> Tensor:
+        options = {
+            "prompt": [r.prompt for r in requests],
+            "generator": [torch.Generator().manual_seed(r.seed) for r in requests],
+            "num_inference_steps": self.upstream.steps,
+            "guidance_scale": self.upstream.guidance,
+            "output_type": "pil",
+        }
+        match self.upstream.kind:
+            case "text2img":
+                options |= {"height": self.side, "width": self.side}
+            case "instructpix2pix":
+                options["image"] = self._pictures(sources)
+                options["image_guidance_scale"] = self.upstream.image_guidance
+            case _:
+                options["image"] = self._pictures(sources)
+                options["strength"] = requests[0].strength
+        size = sources.shape[-1]
+        made = [
+            picture.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+            for picture in self.pipeline(**options).images
+        ]
+        images = torch.stack([functional.pil_to_tensor(picture) for picture in made])
+        return images if sources.shape[1] == 3 else functional.rgb_to_grayscale(images)
+
+    def _pictures(self, sources: Tensor) -> list[Image.Image]:
+        size = (self.side, self.side)
+        return [
+            functional.to_pil_image(image).convert("RGB").resize(size, Image.Resampling.BICUBIC)
+            for image in sources
+        ]
+
+
+def load(
+    settings: StableDiffusion | InstructPix2Pix, kind: str, device: torch.device
+) -> tuple[object, str]:
+    """The pipeline of an upstream's kind, and the revision of its weights, of a folder their hash.
+
+    ValueError that says what to do if the weights cannot be had.
+    """
+    folder, whole = Path(settings.repository), device.type == "cpu"
+    try:
+        pipeline = PIPELINES[kind].from_pretrained(
+            settings.repository,
+            revision=settings.revision,
+            use_safetensors=True,
+            safety_checker=None,
+            requires_safety_checker=False,
+            dtype=torch.float32 if whole else torch.float16,
+        )
+    except Exception as error:  # a hub's client raises what its network does
+        first = str(error).splitlines()[0] if str(error) else ""
+        raise ValueError(
+            f"repository: {settings.repository!r} could not be had ({type(error).__name__}: "
+            f"{first}). Download it where there is a network, in safetensors, or name a folder "
+            "under `repository` with `revision: null`"
+        ) from error
+    return pipeline, settings.revision or hashed(folder)
+
+
+def hashed(folder: Path) -> str:
+    """SHA-256 of the weights of a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+"""Layers of a UNet's attention that get low-rank ones beside them."""
+
+
+def adapted(unet: nn.Module, settings: Adaptation) -> nn.Module:
+    """The UNet with what fine-tuning trains, and nothing else that is trained."""
+    if settings.method == "full":
+        return unet.requires_grad_(True)
+    from peft import LoraConfig
+
+    unet.requires_grad_(False)
+    unet.add_adapter(
+        LoraConfig(r=settings.rank, lora_alpha=settings.rank, target_modules=ATTENTION)
+    )
+    return unet
+
+
+class Learnt:
+    """The trained parameters of a model alone, under their names, to be saved and loaded."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.state_dict().items():
+                parameter.copy_(state[name])
+
+
+def noising(pipeline) -> DDPMScheduler:
+    """The schedule that a pipeline's model was trained with."""
+    return DDPMScheduler.from_config(pipeline.scheduler.config)

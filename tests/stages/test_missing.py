@@ -25,7 +25,8 @@ def found(planned, seeds):
 
 
 def method(everything, *words):
-    return next(p for p in settings.methods(everything) if {*words} <= {*p.method.model_dump().values()})
+    every = settings.methods(everything)
+    return next(p for p in every if {*words} <= {*p.method.model_dump().values()})
 
 
 def test_methods_are_missing_until_all_seeds_of_all_their_cells_are_there(quick, monkeypatch):
@@ -81,6 +82,15 @@ def test_what_a_method_needs_is_made_first_and_once(quick, monkeypatch):
         "data quick digits-styles",
         "pretrain quick contrastive digits-styles clip-digits",
     ]
+    stages.clear()
+    missing.prepare(quick, method(quick, "digits-inverted", "img2img-digits", "paper"))
+    assert [" ".join(words).removeprefix("replication.stages.") for words in stages] == [
+        "data quick digits-inverted",
+        "generator quick generated digits-inverted unet-digits",
+        "judges quick generated digits-inverted",
+        "generate quick generated digits-inverted img2img-digits",
+        "judged quick generated digits-inverted img2img-digits",
+    ]
     monkeypatch.setattr(subprocess, "run", lambda _: SimpleNamespace(returncode=2))
-    with pytest.raises(SystemExit, match="digits.*: stage data failed"):
+    with pytest.raises(SystemExit, match=r"digits.*: stage data failed"):
         missing.prepare(quick, method(quick, "digits", "randaugment", "paper"))

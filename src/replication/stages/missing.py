@@ -15,7 +15,11 @@ from replication import cells, settings
 from replication.cells.state import DONE, state
 from replication.settings import Planned, Settings
 from replication.stages import train
+from replication.stages.generate import images
+from replication.stages.generator import ORIGIN, place
+from replication.stages.judges import JUDGES
 from replication.training.cell import SETS, VIEWS, pretrained
+from replication.upstream.diffusion.folder import MANIFEST
 
 
 def main() -> None:
@@ -50,11 +54,21 @@ def missing(everything: Settings, words: list[str]) -> list[Planned]:
 
 
 def prepare(everything: Settings, planned: Planned) -> None:
-    """The method's data, stored views and pretrained network, if they are not there yet."""
+    """The method's data, stored views and pretrained network, if they are not there yet; of images
+    that a diffusion model makes, that model, the images, and what is seen in them."""
     profile, method = everything.profile.profile, planned.method
     stages = [("data", SETS / method.dataset, [method.dataset])]
     viewed = method.experiment, method.dataset, method.upstream
-    if viewed in settings.views(everything):
+    for made in settings.made(everything):
+        if viewed == (made.experiment, made.dataset, made.upstream):
+            of = [made.experiment, made.dataset]
+            stages += [
+                ("generator", place(profile, made) / ORIGIN, [*of, made.generator]),
+                ("judges", JUDGES.joinpath(profile, made.dataset), of),
+                ("generate", images(profile, made) / MANIFEST, [*viewed]),
+                ("judged", VIEWS.joinpath(profile, *viewed), [*viewed]),
+            ]
+    if viewed in settings.views(everything) and planned.recipe.generator is None:
         stages.append(("views", VIEWS.joinpath(profile, *viewed), [*viewed]))
     for network in settings.pretrained(everything):
         if planned.recipe.network == network.recipe and method.dataset == network.dataset:

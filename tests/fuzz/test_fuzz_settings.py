@@ -167,14 +167,16 @@ def loaded():
 def check_plan(everything, params, profile):
     """Cells, seeds and epochs against arithmetic of one's own on what the files say."""
     expected = {}
-    for experiment in ("images", "tabular", "contrastive"):
+    none = {"upstreams": [], "refiners": []}
+    for experiment in ("images", "tabular", "generated", "contrastive"):
         grid = profile[experiment]
         clean, batches = grid["clean"], grid.get("batches", [])
-        crops = grid.get("crops", {"upstreams": [], "refiners": []})
+        crops, beside = grid.get("crops", none), grid.get("beside", none)
         rows = [
             *product(clean["models"], ["none"], clean["refiners"], ["clean"]),
             *product(grid["models"], grid["upstreams"], grid["refiners"], batches),
             *product(grid["models"], crops["upstreams"], crops["refiners"], batches),
+            *product(grid["models"], beside["upstreams"], beside["refiners"], batches),
         ]
         for dataset, (model, upstream, refiner, batch) in product(grid["datasets"], rows):
             keys = (dataset, model, f"{dataset}/{model}")

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from torchvision.models import resnet50
 
 from replication import settings
 from replication.data.dataset import Dataset, Split
 from replication.models import MODELS, build
+from replication.models.images import pretrained
 from replication.settings.models import AnyModel
 
 
@@ -22,7 +24,10 @@ def of_rows():
 
 
 @pytest.mark.parametrize("name", [n for n, m in settings.load().models.items() if m.kind in MODELS])
-def test_every_entry_of_the_definitions_fits_its_data(name):
+def test_every_entry_of_the_definitions_fits_its_data(name, monkeypatch):
+    """Published weights are stood in for by random ones."""
+    monkeypatch.setattr(pretrained, "_torchvision", lambda _: resnet50().state_dict())
+    monkeypatch.setattr(pretrained, "_package", lambda network: network.state_dict())
     entry = settings.load().models[name]
     for dataset in [of_images(1), of_images(3)] if entry.takes == "images" else [of_rows()]:
         torch.manual_seed(0)

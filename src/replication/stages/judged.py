@@ -8,14 +8,13 @@ results/PROFILE/cells/EXPERIMENT/DATASET/made/UPSTREAM.json.
 """
 
 import argparse
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from replication import cells, settings
 from replication.files import checksums, md5, write_json
+from replication.report.folders import whole
 from replication.settings import Made, Recipe
 from replication.stages.generate import asked, images
 from replication.stages.generator import place
@@ -50,17 +49,11 @@ def main() -> None:
         raise SystemExit(f"profile {profile} makes no such images: {', '.join(wanted)}")
     (judges,) = (j for j in settings.judges(everything) if (j.experiment, j.dataset) == wanted)
     out = VIEWS.joinpath(profile, *wanted, arguments.upstream)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".views-", dir=out.parent))
     try:
-        found = store(planned[0], made[0], judges, profile, folder)
-        shutil.rmtree(out, ignore_errors=True)
-        folder.chmod(0o755)
-        folder.rename(out)
+        with whole(out) as folder:
+            found = store(planned[0], made[0], judges, profile, folder)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"upstreams.{arguments.upstream}: {error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     cells.write(cells.made(profile, *wanted, arguments.upstream), found)
     print(
         f"{made[0].dataset}, {made[0].upstream}: of {found.images} images "

@@ -9,8 +9,6 @@ training step, as all are where the profile has 0 views: its folder holds `views
 
 import argparse
 import math
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from tqdm import tqdm
 
 from replication import settings
 from replication.files import checksums, writable, write_json
+from replication.report.folders import whole
 
 CHUNK = 512
 
@@ -41,17 +40,10 @@ def main() -> None:
     from replication.training.cell import SETS, VIEWS, views_of
 
     out = VIEWS.joinpath(arguments.profile, *wanted)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".views-", dir=out.parent))
-    try:
+    with whole(out) as folder:
         if recipe.views:
             store(recipe, arguments.dataset, SETS, folder)
         write_json(folder / "views.json", views_of(recipe, checksums(SETS / arguments.dataset)))
-        shutil.rmtree(out, ignore_errors=True)
-        folder.chmod(0o755)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:

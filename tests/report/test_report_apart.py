@@ -130,9 +130,12 @@ def test_without_the_reading_there_is_neither_total_nor_rest():
     assert row["clean"] > 0
 
 
-def test_a_reading_that_was_not_run_gets_no_sentence():
-    cells = read_cells(populated(without=("paper",)))
-    assert apart.apart_sentences(apart.apart(cells), cells.legend) == []
+def test_a_reading_that_was_not_run_gets_neither_sentence_nor_figure():
+    cells = read_cells(populated(without=("paper", "x", "z")))
+    frame = apart.apart(cells)
+    assert frame["clean"].notna().all()
+    assert apart.apart_sentences(frame, cells.legend) == []
+    assert of_apart(frame, cells.legend) == []
 
 
 def test_nothing_run_and_no_upstream():

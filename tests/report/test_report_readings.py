@@ -10,6 +10,7 @@ from made_cells import READING, cell, grid, made, settings, write
 from page_parser import Page
 
 from replication.report import readings
+from replication.report.drawing import readable
 from replication.report.figures import of_readings
 from replication.report.frames import read_cells
 from replication.report.glance import verdict_sentences
@@ -42,15 +43,15 @@ def planned(asked=("readings",), datasets=("digits",)):
     return settings(part, more=MORE, asked=asked)
 
 
-def populated(asked=("readings",)):
+def populated(asked=("readings",), datasets=("digits",)):
     """x7 is not run; on clean + augmented samples all gains are halved."""
-    for upstream, batch in product(("randaugment", "mixup"), BATCHES):
-        write(made(cell("none", batch, upstream), ALONE))
+    for upstream, batch, dataset in product(("randaugment", "mixup"), BATCHES, datasets):
+        write(made(cell("none", batch, upstream, dataset=dataset), ALONE))
         for name, gain in {**GAINS, **OTHERS}.items():
             half = 2 if batch == "clean-augmented" else 1
             values = ALONE + gain / half + WOBBLE * (name != "x3")
-            write(made(cell(name, batch, upstream), values))
-    return planned(asked)
+            write(made(cell(name, batch, upstream, dataset=dataset), values))
+    return planned(asked, datasets)
 
 
 def split(everything):
@@ -145,18 +146,31 @@ def test_nothing_run_is_said():
     assert len(readings.readings_grid(studied, frame, legend).groups) == 3
 
 
-def test_every_gain_is_a_tile_with_its_number_and_colour():
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_gain_is_a_tile_with_its_number_and_colour(narrow):
     studied, frame, legend = split(populated())
-    (axes,) = readings.readings_figure(studied, frame, legend).axes
+    (axes,) = readings.readings_figure(studied, frame, legend, narrow).axes
     texts = [text.get_text() for text in axes.texts]
     for number in ("−30", "+1.5", "+4.0", "−75", "+2.0", "+3.0"):
         assert texts.count(number) >= 2, number
-    tiles = [patch for patch in axes.patches if patch.get_width() == readings.TILE]
+    wide = (readings.TELEPHONE if narrow else readings.DESK).tile
+    tiles = [patch for patch in axes.patches if patch.get_width() == wide]
     rows = len(FIELDS) + 2 + len(OTHERS)
     assert len(tiles) == 4 * rows
     bold = {text.get_text() for text in axes.texts if text.get_weight() == "bold"}
     assert "+4.0" in bold
     assert not {"−30", "+0.0"} & bold
+
+
+def test_a_telephone_reads_the_heat_map_however_many_data_sets_there_are():
+    datasets = ("digits", "pathmnist")
+    studied, frame, legend = split(populated(datasets=datasets))
+    figure = readings.readings_figure(studied, frame, legend, narrow=True)
+    heads = [t.get_text() for t in figure.axes[0].texts if t.get_text().startswith(datasets)]
+    assert [head.split(",")[0] for head in heads] == [*datasets]
+    desk = readings.readings_figure(studied, frame, legend)
+    assert figure.get_figwidth() < 4.4 < desk.get_figwidth()
+    assert readable(figure) <= 355
 
 
 def test_a_setting_in_which_no_reading_was_run_has_no_column():

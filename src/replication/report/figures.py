@@ -265,8 +265,9 @@ def of_sheets(table: Table, cells: Cells) -> list[Drawn]:
 
 
 def of_apart(frame: pd.DataFrame, legend: Legend) -> list[Drawn]:
-    """One figure, if a term was run. frame: of apart.apart."""
-    ran = frame[frame[[f"{name}_n" for name in apart.TERMS]].notna().any(axis=1)]
+    """One figure, if a reading was run. frame: of apart.apart."""
+    own = [f"{name}_n" for name in ("weights", "labels", "total")]
+    ran = frame[frame[own].notna().any(axis=1)]
     if ran.empty:
         return []
     said = "; ".join(
@@ -300,6 +301,7 @@ def of_readings(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> l
         "bold where the 95 % interval lies above 0.",
         f"{readings.sentence(studied, frame, legend)} The table above has every figure.",
         readings.readings_figure(studied, frame, legend),
+        readings.readings_figure(studied, frame, legend, narrow=True),
         wide=True,
     )
     return [drawn]

@@ -38,9 +38,27 @@ ADDED = ("keep_labels", "optimizer_aware", "centre", "normalise", "unit_scale", 
 BATCH = "validation_batch"
 BEST = "best control"
 
-TILE, PITCH, GAP, ABOVE = 0.43, 0.185, 0.14, 0.6
-"""Inches: the width of a tile, the height of a row, the space between data sets, and that of the
-scale above all."""
+PITCH, GAP, ABOVE = 0.185, 0.14, 0.6
+"""Inches: the height of a row, the space between data sets, and that of the scale above all."""
+
+
+class Layout(NamedTuple):
+    """Of the heat map, in inches. left: where LEVELS stand, `more` the fields beyond them, a step
+    apart; room: from the last of these to the tiles, so wide; head: what stands above the rows,
+    upright or not; size: of the font, in points."""
+
+    left: tuple[float, ...]
+    more: float
+    step: float
+    room: float
+    tile: float
+    head: float
+    upright: bool
+    size: float
+
+
+DESK = Layout((0.1, 1.02, 1.46, 1.88, 2.12), 2.7, 0.8, 0.8, 0.43, 2.15, False, 7)
+TELEPHONE = Layout((0.05, 0.77, 1.11, 1.27, 1.41), 1.77, 0.4, 0.41, 0.355, 2.9, True, 8)
 
 
 class Line(NamedTuple):
@@ -131,42 +149,71 @@ def readings_grid(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) ->
     )
 
 
-def readings_figure(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> Figure:
+def readings_figure(
+    studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend, narrow: bool = False
+) -> Figure:
     """The heat map: a row per reading, in blocks of one sign, a column per setting that has one.
 
     Colours are of log(1 + |gain|) with the gain's sign, the same for a gain and a loss of a size.
+    narrow: data sets beneath each other.
     """
+    layout = TELEPHONE if narrow else DESK
     blocks, settings = _blocks(studied, frame, legend), _settings(_ran(studied))
+    sets = list(dict.fromkeys(setting[:3] for setting in settings))
+    parts = [[s for s in settings if s[:3] == name] for name in sets] if narrow else [settings]
     titles = _titles(studied)
-    left = np.concatenate([[0.1, 1.02, 1.46, 1.88, 2.12], 2.7 + 0.8 * np.arange(len(titles) - 5)])
-    x, at = left[-1] + 0.55 + 0.25 * (len(titles) > 5), {}
+    more = [layout.more + layout.step * i for i in range(len(titles) - len(layout.left))]
+    names = dict(zip(titles, (*layout.left, *more), strict=True))
+    panels = [_columns(part, max(names.values()) + layout.room, layout.tile) for part in parts]
+    rows, height = _places(blocks, layout.head)
+    width = max(x for at in panels for x in at.values()) + layout.tile + layout.left[0]
+    with style():
+        figure = Figure(figsize=(width, height * len(panels) + ABOVE))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width))
+        axes.set_ylim(height * len(panels), -ABOVE)
+        axes.axis("off")
+        for i, at in enumerate(panels):
+            _heads(axes, at, names, i * height, layout, legend)
+            _tiles(axes, at, [*names.values()], rows, i * height, layout)
+        _key(axes, 0.18 - ABOVE, 0.1, layout.size)
+    return figure
+
+
+def _columns(
+    settings: list[tuple[str, ...]], x: float, tile: float
+) -> dict[tuple[str, ...], float]:
+    """Left edge of the column of each setting, in inches, data sets a little apart."""
+    at = {}
     for i, setting in enumerate(settings):
         x += GAP * bool(i and setting[:3] != settings[i - 1][:3])
         at[setting] = x
-        x += TILE
-    rows, end = _places(blocks, 2.15)
-    width, height = x + 0.1, end
-    with style():
-        figure = Figure(figsize=(width, height + ABOVE))
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, -ABOVE))
-        axes.axis("off")
-        _heads(axes, at, legend)
-        for place, name in zip(left, titles, strict=True):
-            axes.text(place, 1.98, literal(name), va="bottom", fontsize=7, color=MUTED)
-        for y, line in rows:
-            if isinstance(line, str):
-                axes.text(0.1, y, line, weight="bold", va="center", fontsize=8)
-                continue
-            for place, name in zip(left, line.names, strict=False):
-                slant = "italic" if name == BEST else "normal"
-                text = literal(name)
-                axes.text(place, y, text, va="center", fontsize=7.5, style=slant)
-            for setting, place in at.items():
-                row = line.cells.get(setting)
-                above = row is not None and row["difference_low"] > 0
-                tile(axes, (place, y - PITCH / 2), (TILE, PITCH), row, above, fontsize=7)
-        _key(axes, 0.18 - ABOVE, 0.1)
-    return figure
+        x += tile
+    return at
+
+
+def _tiles(
+    axes: Axes,
+    at: dict[tuple[str, ...], float],
+    left: list[float],
+    rows: list[tuple[float, str | Line]],
+    above: float,
+    layout: Layout,
+) -> None:
+    """Rows, so many inches from above. at: of `_columns`; left: places of names; rows: of
+    `_places`."""
+    for y, line in rows:
+        if isinstance(line, str):
+            axes.text(0.1, above + y, line, weight="bold", va="center", fontsize=8)
+            continue
+        drawn = {"va": "center", "fontsize": layout.size}
+        drawn["style"] = "italic" if line.names[-1] == BEST else "normal"
+        for x, name in zip(left, line.names, strict=False):
+            axes.text(x, above + y, literal(name), **drawn)
+        for setting, x in at.items():
+            row = line.cells.get(setting)
+            bold = row is not None and row["difference_low"] > 0
+            corner = x, above + y - PITCH / 2
+            tile(axes, corner, (layout.tile, PITCH), row, bold, layout.size)
 
 
 def _places(
@@ -190,39 +237,50 @@ def _places(
     return places, y
 
 
-def _heads(axes: Axes, at: dict[tuple[str, ...], float], legend: Legend) -> None:
-    """Data set, upstream and batch above the columns."""
-    for part, y in ((3, 0.14), (4, 0.62)):
+def _heads(
+    axes: Axes,
+    at: dict[tuple[str, ...], float],
+    names: dict[str, float],
+    above: float,
+    layout: Layout,
+    legend: Legend,
+) -> None:
+    """Data set, upstream and batch above the columns, and the names of the fields at their left."""
+    drawn = {"fontsize": layout.size}
+    line, base = layout.head - 0.17 - 0.145 * layout.size, above + layout.head - 0.17
+    turned = {"rotation": 90} if layout.upright else {}
+    for part, y in ((3, 0.14), (4, (line + 0.27) / 2)):
         for head in dict.fromkeys(setting[:part] for setting in at):
             own = [x for setting, x in at.items() if setting[:part] == head]
-            middle, span = (own[0] + own[-1] + TILE) / 2, own[-1] + TILE - own[0]
-            text, room = ", ".join(head[1:3]), 13
+            start, end = own[0], own[-1] + layout.tile
+            how = {"ha": "center", "va": "top", "weight": "bold"} | drawn
+            text, room = ", ".join(head[1:3]), int((end - start) * 13)
             if part == 4:
-                text, room = legend.upstream(head[3]), 15
-                axes.plot([own[0] + 0.03, own[-1] + TILE - 0.03], [0.97] * 2, color=LINE, lw=0.7)
-            lines = wrap(text, max(8, int(span * room)))
-            drawn = {"ha": "center", "va": "top" if part == 3 else "center", "fontsize": 7.5}
-            weight = "bold" if part == 3 else "normal"
-            axes.text(middle, y, literal("\n".join(lines)), weight=weight, **drawn)
+                how = {"ha": "center", "va": "center"} | drawn | turned
+                text, room = legend.upstream(head[3]), int((end - start) * 15)
+                room = 18 if layout.upright else room
+                axes.plot([start + 0.03, end - 0.03], [above + line] * 2, color=LINE, lw=0.7)
+            text = literal("\n".join(wrap(text, room, break_long_words=False)))
+            axes.text((start + end) / 2, above + y, text, **how)
     for setting, x in at.items():
-        name = BATCHES[setting[-1]]
-        axes.text(
-            x + TILE / 2, 1.98, name, rotation=90, ha="center", va="bottom", fontsize=7, color=INK
-        )
+        how = {"rotation": 90, "ha": "center", "va": "bottom", "color": INK} | drawn
+        axes.text(x + layout.tile / 2, base, BATCHES[setting[-1]], **how)
+    for name, x in names.items():
+        axes.text(x, base, literal(name), va="bottom", color=MUTED, **drawn, **turned)
 
 
-def _key(axes: Axes, y: float, x: float) -> None:
+def _key(axes: Axes, y: float, x: float, size: float) -> None:
     """Swatches of the scale."""
-    axes.text(x, y, "points", va="center", fontsize=7, color=MUTED)
+    axes.text(x, y, "points", va="center", fontsize=size, color=MUTED)
     for i, points in enumerate((-EXTREME, -20, -5, -1, 0, 1, 5, 20, EXTREME)):
         place = x + 0.5 + 0.36 * i
         face = colour(points)
         axes.add_patch(Rectangle((place, y - PITCH / 2), 0.36, PITCH, fc=face, ec=LINE, lw=0.4))
         text = f"{points:+d}".replace("-", "−") if points else "0"
-        drawn = {"ha": "center", "va": "center_baseline", "fontsize": 7, "color": on(face)}
+        drawn = {"ha": "center", "va": "center_baseline", "fontsize": size, "color": on(face)}
         axes.text(place + 0.18, y, text, **drawn)
     text = "bold: interval above 0; grey: not run"
-    axes.text(x, y + 0.24, text, va="center", fontsize=7, color=MUTED)
+    axes.text(x, y + 0.24, text, va="center", fontsize=size, color=MUTED)
 
 
 def _blocks(

@@ -90,7 +90,8 @@ def test_the_stage_says_what_the_views_were_made_from(workspace, monkeypatch):
 
 
 def test_a_method_that_the_profile_lacks_is_named(workspace, monkeypatch):
-    with pytest.raises(SystemExit, match="profile quick has no such views: images, digits, crop"):
+    told = r"quick\.yaml has nothing with experiment images, dataset digits, upstream crop"
+    with pytest.raises(SystemExit, match=told):
         run(monkeypatch, "crop")
 
 

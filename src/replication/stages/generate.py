@@ -5,7 +5,6 @@ manifest.json. Interrupted, it goes on where it was, and what is damaged is made
 share the list: `torchrun --nproc-per-node 4 -m replication.stages.generate PROFILE ...`.
 """
 
-import argparse
 import os
 from pathlib import Path
 
@@ -16,30 +15,20 @@ from replication.files import checksums, md5, read_json
 from replication.settings import Made
 from replication.stages.generator import ORIGIN, WEIGHTS, place
 from replication.stages.train import count
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, device_of
 
 GENERATED = Path("data/generated")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "upstream"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    wanted = arguments.experiment, arguments.dataset, arguments.upstream
-    found = [
-        m
-        for m in settings.made(settings.load(arguments.profile))
-        if (m.experiment, m.dataset, m.upstream) == wanted
-    ]
-    if not found:
-        raise SystemExit(f"profile {arguments.profile} makes no such images: {', '.join(wanted)}")
+    everything, named = wanted(__doc__, "experiment", "dataset", "upstream")
+    (made,) = planned(settings.made(everything), everything, named)
+    profile = everything.profile.profile
     try:
-        generate(
-            found[0], SETS, place(arguments.profile, found[0]), images(arguments.profile, found[0])
-        )
+        generate(made, SETS, place(profile, made), images(profile, made))
     except (FileNotFoundError, MemoryError, ValueError) as error:
-        raise SystemExit(f"upstreams.{arguments.upstream}: {error}") from error
+        raise SystemExit(f"upstreams.{made.upstream}: {error}") from error
 
 
 def images(profile: str, made: Made) -> Path:

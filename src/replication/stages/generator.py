@@ -5,7 +5,6 @@ if they are trained here: of a class-conditional model all, of a fine-tuned one 
 Interrupted, it goes on where it was.
 """
 
-import argparse
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +13,7 @@ from replication import settings
 from replication.files import checksums, write_json
 from replication.settings import Prepared
 from replication.stages.train import CHECKPOINTS, count
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, processor
 
 GENERATORS = Path("data/generators")
@@ -21,22 +21,12 @@ WEIGHTS, ORIGIN = "model.safetensors", "origin.json"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "generator"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    wanted = arguments.experiment, arguments.dataset, arguments.generator
-    found = [
-        p
-        for p in settings.prepared(settings.load(arguments.profile))
-        if (p.experiment, p.dataset, p.generator) == wanted
-    ]
-    if not found:
-        raise SystemExit(f"profile {arguments.profile} has no such generator: {', '.join(wanted)}")
+    everything, named = wanted(__doc__, "experiment", "dataset", "generator")
+    (prepared,) = planned(settings.prepared(everything), everything, named)
     try:
-        prepare(found[0], SETS, CHECKPOINTS, place(arguments.profile, found[0]))
+        prepare(prepared, SETS, CHECKPOINTS, place(everything.profile.profile, prepared))
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"generators.{arguments.generator}: {error}") from error
+        raise SystemExit(f"generators.{prepared.generator}: {error}") from error
 
 
 def place(profile: str, prepared: Prepared) -> Path:

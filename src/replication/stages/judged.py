@@ -7,7 +7,6 @@ manifest and classifiers. How many show another class than their label is printe
 results/PROFILE/cells/EXPERIMENT/DATASET/made/UPSTREAM.json.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from replication.stages.generator import place
 from replication.stages.judges import JUDGES, classifier
 from replication.stages.train import count
 from replication.stages.views import array
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import MADE, SETS, VIEWS, device_of, made_from, views_of
 from replication.upstream.diffusion.folder import MANIFEST
 
@@ -28,35 +28,20 @@ CHUNK = 512
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "upstream"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    profile, wanted = arguments.profile, (arguments.experiment, arguments.dataset)
-    everything = settings.load(profile)
-    planned = [
-        p.recipe
-        for p in settings.methods(everything)
-        if (p.method.experiment, p.method.dataset, p.method.upstream)
-        == (*wanted, arguments.upstream)
-    ]
-    made = [
-        m
-        for m in settings.made(everything)
-        if (m.experiment, m.dataset, m.upstream) == (*wanted, arguments.upstream)
-    ]
-    if not planned or not made:
-        raise SystemExit(f"profile {profile} makes no such images: {', '.join(wanted)}")
-    (judges,) = (j for j in settings.judges(everything) if (j.experiment, j.dataset) == wanted)
-    out = VIEWS.joinpath(profile, *wanted, arguments.upstream)
+    everything, named = wanted(__doc__, "experiment", "dataset", "upstream")
+    profile = everything.profile.profile
+    recipe = planned(settings.methods(everything), everything, named)[0].recipe
+    (made,) = planned(settings.made(everything), everything, named)
+    of = {key: named[key] for key in ("experiment", "dataset")}
+    (judges,) = planned(settings.judges(everything), everything, of)
     try:
-        with whole(out) as folder:
-            found = store(planned[0], made[0], judges, profile, folder)
+        with whole(VIEWS.joinpath(profile, *named.values())) as folder:
+            found = store(recipe, made, judges, profile, folder)
     except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"upstreams.{arguments.upstream}: {error}") from error
-    cells.write(cells.made(profile, *wanted, arguments.upstream), found)
+        raise SystemExit(f"upstreams.{made.upstream}: {error}") from error
+    cells.write(cells.made(profile, *named.values()), found)
     print(
-        f"{made[0].dataset}, {made[0].upstream}: of {found.images} images "
+        f"{made.dataset}, {made.upstream}: of {found.images} images "
         f"{100 * found.other:.1f} % show another class than their label; the filters keep "
         f"{100 * found.kept:.1f} %, of which {100 * found.other_of_kept:.1f} % do"
     )

@@ -5,7 +5,6 @@ what an image shows and is used for nothing that is trained; `train.safetensors`
 training split, is what images are filtered by.
 """
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from replication import settings
 from replication.files import checksums
 from replication.settings import Recipe
 from replication.stages.train import CHECKPOINTS, count
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, processor
 
 JUDGES = Path("data/judges")
@@ -22,19 +22,12 @@ SEED = 0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    wanted = arguments.experiment, arguments.dataset
-    everything = settings.load(arguments.profile)
-    found = [j for j in settings.judges(everything) if (j.experiment, j.dataset) == wanted]
-    if not found:
-        raise SystemExit(f"profile {arguments.profile} judges no such images: {', '.join(wanted)}")
+    everything, named = wanted(__doc__, "experiment", "dataset")
+    (judges,) = planned(settings.judges(everything), everything, named)
     try:
-        train(found[0], SETS, CHECKPOINTS, JUDGES / arguments.profile / arguments.dataset)
+        train(judges, SETS, CHECKPOINTS, JUDGES / everything.profile.profile / judges.dataset)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"{', '.join(wanted)}: {error}") from error
+        raise SystemExit(f"{', '.join(named.values())}: {error}") from error
 
 
 def train(judges: settings.Judges, sets: Path, checkpoints: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ of two towers of our own those after training on the captioned part of the data 
 goes on where it was.
 """
 
-import argparse
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,26 +12,18 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums, write_json
 from replication.stages.train import CHECKPOINTS, count
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, pretrained, processor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "network"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    wanted = arguments.experiment, arguments.dataset, arguments.network
-    everything = settings.load(arguments.profile)
-    found = [
-        p for p in settings.pretrained(everything) if (p.experiment, p.dataset, p.network) == wanted
-    ]
-    if not found:
-        raise SystemExit(f"profile {arguments.profile} has no such network: {', '.join(wanted)}")
+    everything, named = wanted(__doc__, "experiment", "dataset", "network")
+    (network,) = planned(settings.pretrained(everything), everything, named)
     try:
-        folder = pretrained(arguments.profile, arguments.dataset, arguments.network)
-        pretrain(found[0], SETS, CHECKPOINTS, folder)
+        folder = pretrained(everything.profile.profile, network.dataset, network.network)
+        pretrain(network, SETS, CHECKPOINTS, folder)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"networks.{arguments.network}: {error}") from error
+        raise SystemExit(f"networks.{network.network}: {error}") from error
 
 
 def pretrain(planned: settings.Pretrained, sets: Path, checkpoints: Path, folder: Path) -> None:

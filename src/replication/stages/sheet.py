@@ -5,7 +5,6 @@ what it does to single samples written to cells/EXPERIMENT/DATASET/sheets/REFINE
 results/PROFILE: the arrays of `training.sheet.look`, and `names` of the classes.
 """
 
-import argparse
 from dataclasses import replace
 
 import numpy as np
@@ -13,30 +12,20 @@ import numpy as np
 from replication import cells, settings
 from replication.files import replacing
 from replication.stages.train import CHECKPOINTS, count
+from replication.stages.wanted import planned, wanted
 from replication.training.cell import Work
 
 SEED, SAMPLES = 0, 12
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "refiner"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    wanted = arguments.experiment, arguments.dataset, arguments.refiner
-    found = [
-        p
-        for p in settings.methods(settings.load(arguments.profile))
-        if (p.method.experiment, p.method.dataset, p.method.refiner) == wanted
-        and p.recipe.generator is not None
-    ]
-    if not found:
-        raise SystemExit(f"profile {arguments.profile} has no such sheet: {', '.join(wanted)}")
+    everything, named = wanted(__doc__, "experiment", "dataset", "refiner")
+    made = [p for p in settings.methods(everything) if p.recipe.generator is not None]
     try:
-        for planned in found:
-            write(planned, arguments.profile)
+        for method in planned(made, everything, named):
+            write(method, everything.profile.profile)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
-        raise SystemExit(f"{', '.join(wanted)}: {error}") from error
+        raise SystemExit(f"{', '.join(named.values())}: {error}") from error
 
 
 def write(planned: settings.Planned, profile: str) -> None:

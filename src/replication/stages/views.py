@@ -7,7 +7,6 @@ upstreams that crop `<split>_visible.npy` (V, n) float32, the fraction of the im
 training step, as all are where the profile has 0 views: its folder holds `views.json` alone.
 """
 
-import argparse
 import math
 from pathlib import Path
 
@@ -17,33 +16,21 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums, writable, write_json
 from replication.report.folders import whole
+from replication.stages.wanted import planned, wanted
 
 CHUNK = 512
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for key in ("profile", "experiment", "dataset", "upstream"):
-        parser.add_argument(key)
-    arguments = parser.parse_args()
-    everything = settings.load(arguments.profile)
-    wanted = arguments.experiment, arguments.dataset, arguments.upstream
-    planned = [
-        p
-        for p in settings.methods(everything)
-        if (p.method.experiment, p.method.dataset, p.method.upstream) == wanted
-    ]
-    if not planned:
-        raise SystemExit(f"profile {arguments.profile} has no such views: {', '.join(wanted)}")
-    recipe = planned[0].recipe
+    everything, named = wanted(__doc__, "experiment", "dataset", "upstream")
+    recipe = planned(settings.methods(everything), everything, named)[0].recipe
 
     from replication.training.cell import SETS, VIEWS, views_of
 
-    out = VIEWS.joinpath(arguments.profile, *wanted)
-    with whole(out) as folder:
+    with whole(VIEWS.joinpath(everything.profile.profile, *named.values())) as folder:
         if recipe.views:
-            store(recipe, arguments.dataset, SETS, folder)
-        write_json(folder / "views.json", views_of(recipe, checksums(SETS / arguments.dataset)))
+            store(recipe, named["dataset"], SETS, folder)
+        write_json(folder / "views.json", views_of(recipe, checksums(SETS / named["dataset"])))
 
 
 def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:

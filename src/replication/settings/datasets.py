@@ -167,7 +167,8 @@ class PACS(Pairs):
     """Photographs, paintings, cartoons and sketches of seven classes (Li et al. 2017).
 
     pretraining: the share of every domain that is captioned. domain: of training, validation and
-    the id test, of which the latter two take the shares `validation` and `test`.
+    the id test, of which the latter two take the shares `validation` and `test`; of the other
+    domains the ood test takes as large a share.
     """
 
     kind: Literal["pacs"]

@@ -20,7 +20,7 @@ STYLES = {
 
 
 def load(name: str, source: PACS, folder: Path, seed: int = 0) -> PairDataset:
-    """Half of every domain captioned; the rest of one trained on, those of the others `ood`.
+    """Half of every domain captioned; the rest of one trained on, a share of the others' `ood`.
 
     ValueError, naming the archive, for a domain or class without images, and for images of several
     sizes.
@@ -33,7 +33,13 @@ def load(name: str, source: PACS, folder: Path, seed: int = 0) -> PairDataset:
         where, train_size=source.pretraining, stratify=strata, random_state=source.split_seed
     )
     own = domains[rest] == DOMAINS.index(source.domain)
-    ood, rest = rest[~own], rest[own]
+    others, rest = rest[~own], rest[own]
+    _, ood = train_test_split(
+        others,
+        test_size=round(source.test * len(others)),
+        stratify=strata[others],
+        random_state=source.split_seed,
+    )
     sizes = round(source.validation * len(rest)), round(source.test * len(rest))
     parts = []
     for size in sizes:

@@ -1,6 +1,7 @@
 """Made images: complete, the same after any kill, and found out when they are damaged."""
 
 import hashlib
+import weakref
 
 import numpy as np
 import pytest
@@ -142,6 +143,25 @@ def test_without_room_a_batch_is_halved_and_goes_on(tmp_path, whole):
     assert {*made.calls} == {1}
     with pytest.raises(MemoryError, match="one image; take a smaller `side`"):
         folder(tmp_path / "none").fill(lambda: Noisy(room=0), sources)
+
+
+def test_an_attempt_without_room_is_given_up_before_the_next(tmp_path):
+    """Tensors of a call that fails live in its frame, which its error keeps as long as it lives."""
+    alive = []
+
+    class Held:
+        pass
+
+    class Narrow(Noisy):
+        def make(self, asked, images):
+            assert not [held for held in alive if held() is not None]
+            held = Held()
+            alive.append(weakref.ref(held))
+            return super().make(asked, images)
+
+    made = Narrow(room=1)
+    folder(tmp_path / "narrow").fill(lambda: made, sources)
+    assert len(alive) > len(LISTED)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])

@@ -92,6 +92,7 @@ class Folder:
 
     def _made(self, maker: Maker, batch: Sequence[Request], sources: Tensor) -> Iterator:
         """Requests with their images; of a batch that there is no room for, half by half."""
+        images = None
         try:
             images = maker.make(batch, sources)
         except torch.cuda.OutOfMemoryError as error:
@@ -99,12 +100,13 @@ class Folder:
                 raise MemoryError(
                     "no room on the GPU for one image; take a smaller `side` of the generator"
                 ) from error
-            torch.cuda.empty_cache()
-            half = len(batch) // 2
-            yield from self._made(maker, batch[:half], sources[:half])
-            yield from self._made(maker, batch[half:], sources[half:])
-        else:
+        if images is not None:
             yield from zip(batch, images, strict=True)
+            return
+        torch.cuda.empty_cache()  # here, since an error that is handled keeps what failed alive
+        half = len(batch) // 2
+        yield from self._made(maker, batch[:half], sources[:half])
+        yield from self._made(maker, batch[half:], sources[half:])
 
     def _write(self, request: Request, image: Tensor, revision: str, rank: int) -> Record:
         pixels = image[0] if len(image) == 1 else image.permute(1, 2, 0)

@@ -1,6 +1,7 @@
 """Made images: complete, the same after any kill, and found out when they are damaged."""
 
 import hashlib
+import json
 import weakref
 
 import numpy as np
@@ -79,6 +80,35 @@ def test_a_kill_within_a_line_of_the_journal(tmp_path, whole):
     journal.write_bytes(journal.read_bytes()[:-25])
     cut.fill(Noisy, sources)
     assert contents(tmp_path / "cut") == contents(whole)
+
+
+def test_a_line_that_was_cut_off_takes_no_other_with_it(tmp_path, whole):
+    """The first of a batch: its image is made again, and of several processes the last one that
+    ends reads in the journals whether all are there."""
+    shared = folder(tmp_path / "shared")
+    with pytest.raises(KeyboardInterrupt):
+        shared.fill(lambda: Noisy(dies_after=2), sources, share=(0, 2))
+    journal = tmp_path / "shared" / ".journal-0"
+    lines = [line for line in journal.read_bytes().splitlines() if line]
+    journal.write_bytes(b"\n".join([*lines[:4], lines[4][:-25]]))
+    for rank in range(2):
+        shared.fill(Noisy, sources, share=(rank, 2))
+    assert contents(tmp_path / "shared") == contents(whole)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["null", "[1]", '{"origin": O}', '{"origin": O, "images": {"a": 1}, "image": 3}',
+     '{"origin": O, "images": [1, {"file": []}, {}], "image": {"file": []}}'],
+)  # fmt: skip
+@pytest.mark.parametrize("file", [MANIFEST, ".journal-0"])
+def test_a_record_of_another_form_is_no_record(whole, file, text):
+    before, damaged = contents(whole), folder(whole)
+    origin = json.dumps(damaged.origin if file == MANIFEST else damaged._origin)
+    (whole / MANIFEST).unlink()
+    (whole / file).write_text(text.replace("O", origin))
+    damaged.fill(Noisy, sources)
+    assert contents(whole) == before
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other", "missing", "manifest"])

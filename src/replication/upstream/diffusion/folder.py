@@ -123,7 +123,7 @@ class Folder:
         journal = self.path / f".journal-{rank}"
         line = json.dumps({"origin": self._origin, "image": record})
         with writable(journal), journal.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+            file.write(f"\n{line}")  # after one that a kill or a full disk cut off
         return record
 
     @property
@@ -136,15 +136,17 @@ class Folder:
         wanted = {request.file: asdict(request) for request in self.requests}
         there = {}
         for record in self._recorded():
-            expected = wanted.get(record.get("file"))
+            name = record.get("file") if isinstance(record, dict) else None
+            expected = wanted.get(name) if isinstance(name, str) else None
             if expected is None or any(record.get(k) != v for k, v in expected.items()):
                 continue
-            path = self.path / record["file"]
+            path = self.path / name
             if path.is_file() and _sha256(path) == record.get("sha256"):
-                there[record["file"]] = record
+                there[name] = record
         return there
 
-    def _recorded(self) -> Iterator[Record]:
+    def _recorded(self) -> Iterator[Any]:
+        """What stands where records of this origin do; in a damaged file that may be anything."""
         manifest = self.path / MANIFEST
         if manifest.exists():
             try:
@@ -152,7 +154,8 @@ class Folder:
             except ValueError:  # damaged, so its images are made again
                 content = {}
             if isinstance(content, dict) and content.get("origin") == self.origin:
-                yield from content.get("images", ())
+                images = content.get("images")
+                yield from images if isinstance(images, list) else ()
         for journal in self._journals():
             for line in journal.read_text("utf-8", "replace").splitlines():
                 try:
@@ -160,7 +163,7 @@ class Folder:
                 except ValueError:  # the last one, cut off by a kill
                     continue
                 if isinstance(entry, dict) and entry.get("origin") == self._origin:
-                    yield entry["image"]
+                    yield entry.get("image")
 
     def _journals(self) -> list[Path]:
         return sorted(self.path.glob(".journal-*"))

@@ -140,6 +140,27 @@ def test_what_is_of_no_request_goes(whole):
     assert contents(whole) == before
 
 
+def test_what_another_process_is_writing_stays_until_it_is_done(tmp_path, whole):
+    """A second run of the same images ends while the first one writes its last image."""
+    first, second = folder(tmp_path / "both"), folder(tmp_path / "both")
+    before, last = contents(whole), LISTED[-1].file
+
+    class Slow(Noisy):
+        def make(self, asked, images):
+            if asked[-1].file == last:
+                written = tmp_path / "both" / "train" / ".000000-0-other.png"
+                written.write_bytes(b"half of it")
+                second.fill(Noisy, sources)
+                assert written.exists()
+                assert (tmp_path / "both" / ".journal-0").exists()
+                assert len(second.records()) == len(LISTED)
+            return super().make(asked, images)
+
+    first.fill(Slow, sources)
+    assert contents(tmp_path / "both") == before
+    assert not list((tmp_path / "both").glob(".journal*"))
+
+
 def test_nothing_is_made_where_all_is_there(whole):
     folder(whole).fill(lambda: pytest.fail("a model was loaded"), sources)
 

@@ -6,10 +6,13 @@ damaged or of other settings is found and made again, to the same bytes on the s
 are made in the same batches each time, and only a batch that memory has no room for is halved.
 """
 
+import fcntl
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,24 +56,29 @@ class Folder:
         requests are made from. tick: told how many more are there. share: (r, n) for the r-th of n
         processes, which makes every n-th batch.
         """
-        there, made = self._there(), None
-        rank, count = share
-        batches = [
-            self.requests[i : i + self.batch] for i in range(0, len(self.requests), self.batch)
-        ]
-        for batch in batches[rank::count]:
-            if not all(request.file in there for request in batch):
-                made = made or maker()
-                for request, image in self._made(made, batch, sources(batch)):
-                    there[request.file] = self._write(request, image, made.revision, rank)
-            tick(len(batch))
-        if len(there := there if count == 1 else self._there()) == len(self.requests):
-            records = [there[request.file] for request in self.requests]
-            write_json(self.path / MANIFEST, {"origin": self.origin, "images": records})
-            wanted = {self.path / name for name in (MANIFEST, *there)}
-            for path in self.path.rglob("*"):  # journals, and what a kill or other settings left
-                if path.is_file() and path not in wanted:
-                    path.unlink(missing_ok=True)
+        with together(self.path) as alone:
+            there, made = self._there(), None
+            rank, count = share
+            batches = [
+                self.requests[i : i + self.batch] for i in range(0, len(self.requests), self.batch)
+            ]
+            for batch in batches[rank::count]:
+                if not all(request.file in there for request in batch):
+                    made = made or maker()
+                    for request, image in self._made(made, batch, sources(batch)):
+                        there[request.file] = self._write(request, image, made.revision, rank)
+                tick(len(batch))
+            if len(there := there if count == 1 else self._there()) == len(self.requests):
+                records = [there[request.file] for request in self.requests]
+                write_json(self.path / MANIFEST, {"origin": self.origin, "images": records})
+                if alone():
+                    self._tidy({self.path / name for name in (MANIFEST, *there)})
+
+    def _tidy(self, wanted: set[Path]) -> None:
+        """Remove journals, and what a kill or other settings left."""
+        for path in self.path.rglob("*"):
+            if path.is_file() and path not in wanted:
+                path.unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
         """Of every image, in the order of the requests. ValueError if one is missing or damaged."""
@@ -167,6 +175,32 @@ class Folder:
 
     def _journals(self) -> list[Path]:
         return sorted(self.path.glob(".journal-*"))
+
+
+@contextmanager
+def together(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Work in a folder that other processes may work in. Yields what says if they are done.
+
+    Of those that ask, the last is told so; on a file system without locks all are.
+    """
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+
+    def locked(how: int) -> bool:
+        try:
+            fcntl.flock(handle, how)
+        except BlockingIOError:
+            return False
+        except OSError:  # no locks there
+            return True
+        return True
+
+    try:
+        locked(fcntl.LOCK_SH)
+        yield lambda: locked(fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

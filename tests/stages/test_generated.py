@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
+from safetensors.torch import load_file, save_file
 
 from replication import cells, settings
 from replication.cells import Made
@@ -146,6 +147,32 @@ def test_a_generator_of_other_settings_is_refused(folder, monkeypatch):
     edit(folder / "params.yaml", change)
     with pytest.raises(SystemExit, match=r"origin\.json: of other settings"):
         call(monkeypatch, generate, *METHOD, UPSTREAM)
+
+
+def test_images_of_a_folder_whose_weights_are_others_now_are_made_again(folder, monkeypatch):
+    def move(params):
+        params["generators"]["stable-diffusion-finetuned"]["repository"] = "weights"
+
+    made = folder / "data/generated/quick" / DATASET / UPSTREAM
+    before, generators = read_json(made / "manifest.json"), (*METHOD, "stable-diffusion-finetuned")
+    params = yaml.load((folder / "params.yaml").read_text())
+    weights = params["generators"]["stable-diffusion-finetuned"]["repository"]
+    shutil.copytree(weights, folder / "weights")
+    edit(folder / "params.yaml", move)
+    call(monkeypatch, generator, *generators)
+    call(monkeypatch, generate, *METHOD, UPSTREAM)
+    same = read_json(made / "manifest.json")
+    assert same["images"] == before["images"]
+    (vae,) = (folder / "weights/vae").glob("*.safetensors")
+    save_file({name: 1.5 * t for name, t in load_file(vae).items()}, vae, {"format": "pt"})
+    with pytest.raises(SystemExit, match=r"\.png: missing, damaged or of other settings"):
+        call(monkeypatch, judged, *METHOD, UPSTREAM)
+    with pytest.raises(SystemExit, match=r"origin\.json: of other settings"):
+        call(monkeypatch, generate, *METHOD, UPSTREAM)
+    call(monkeypatch, generator, *generators)
+    call(monkeypatch, generate, *METHOD, UPSTREAM)
+    revisions = {image["revision"] for image in read_json(made / "manifest.json")["images"]}
+    assert not revisions & {image["revision"] for image in same["images"]}
 
 
 def test_what_the_profile_does_not_have(folder, monkeypatch):

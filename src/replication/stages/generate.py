@@ -13,7 +13,7 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums, md5, read_json
 from replication.settings import Made
-from replication.stages.generator import ORIGIN, WEIGHTS, place
+from replication.stages.generator import ORIGIN, WEIGHTS, folder_of, place
 from replication.stages.train import count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, device_of
@@ -73,6 +73,7 @@ def asked(made: Made, dataset, sets: Path, generator: Path, folder: Path):
     origin["code"] = diffusion.code(made.recipe.kind)
     if (weights := generator / WEIGHTS).exists():
         origin["weights"] = md5(weights)
+    origin |= folder_of(made.recipe)
     return Folder(folder, listed, origin, made.batch)
 
 
@@ -82,7 +83,10 @@ def built(made: Made, dataset, generator: Path, device):
     from replication.upstream.diffusion import pipelines, unet
 
     recipe = made.recipe
-    if read_json(generator / ORIGIN)["recipe"] != recipe.model_dump(mode="json"):
+    expected, origin = {"recipe": recipe.model_dump(mode="json")}, read_json(generator / ORIGIN)
+    if recipe.training is not None:  # on these weights
+        expected |= folder_of(recipe)
+    if any(origin.get(key) != value for key, value in expected.items()):
         raise ValueError(f"{generator / ORIGIN}: of other settings; `dvc repro generator` makes it")
     if recipe.kind == "class-conditional":
         model = unet.build(recipe, dataset.train.inputs.shape[1:], dataset.classes)

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from replication import settings
 from replication.files import checksums, write_json
-from replication.settings import Prepared
+from replication.settings import AnyGenerator, Prepared
+from replication.settings.generators import Published
 from replication.stages.train import CHECKPOINTS, count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, processor
@@ -34,6 +35,15 @@ def place(profile: str, prepared: Prepared) -> Path:
     return GENERATORS.joinpath(profile, prepared.dataset, prepared.generator)
 
 
+def folder_of(recipe: AnyGenerator) -> dict[str, str]:
+    """The hash of a folder of weights; of a hub's the settings have the commit."""
+    if not isinstance(recipe, Published) or recipe.revision is not None:
+        return {}
+    from replication.upstream.diffusion import pipelines
+
+    return {"folder": pipelines.known(recipe)}
+
+
 def prepare(prepared: Prepared, sets: Path, checkpoints: Path, folder: Path) -> None:
     """Write the weights that are trained here, and beside them what they were made from."""
     import torch
@@ -49,7 +59,7 @@ def prepare(prepared: Prepared, sets: Path, checkpoints: Path, folder: Path) -> 
     from replication.training.problems import adaptation, denoising
 
     torch.set_num_threads(count("SAFLEX_THREADS", 1))
-    origin = prepared.dump() | {"files": checksums(sets / prepared.dataset)}
+    origin = prepared.dump() | {"files": checksums(sets / prepared.dataset)} | folder_of(recipe)
     if (training := recipe.training) is not None:
         dataset = data.load(prepared.dataset, prepared.source, sets, 0)
         trained = (

@@ -95,6 +95,38 @@ def test_weights_that_are_not_there(tmp_path):
         pipelines.load(settings, "text2img", CPU)
 
 
+@pytest.mark.parametrize(
+    ("repository", "revision", "message"),
+    [
+        ("someone/model", None, "'someone/model' is no folder; of a hub's the revision is exp"),
+        ("here", "4" * 40, "revision: .*here is a folder, and null is expected"),
+    ],
+)
+def test_weights_that_nothing_tells_from_others(tmp_path, repository, revision, message):
+    save(tmp_path / "here")
+    place = tmp_path / "here" if repository == "here" else repository
+    settings = StableDiffusion(
+        kind="stable-diffusion", repository=str(place), revision=revision, side=16
+    )
+    with pytest.raises(ValueError, match=message):
+        pipelines.load(settings, "text2img", CPU)
+
+
+def test_another_scheduler_or_name_is_another_folder(tmp_path):
+    folder = save(tmp_path / "all")
+    before = pipelines.hashed(folder)
+    (folder / "README.md").write_text("x")
+    assert pipelines.hashed(folder) == before
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    text = scheduler.read_text()
+    scheduler.write_text(text.replace("0.02", "0.03"))
+    assert pipelines.hashed(folder) != before
+    scheduler.write_text(text)
+    assert pipelines.hashed(folder) == before
+    (folder / "unet").rename(folder / "other")
+    assert pipelines.hashed(folder) != before
+
+
 def test_pickled_weights_are_refused(tmp_path):
     folder = save(tmp_path / "all")
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"

@@ -18,7 +18,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
-from replication.settings.generators import Adaptation, InstructPix2Pix, StableDiffusion
+from replication.settings.generators import (
+    Adaptation,
+    InstructPix2Pix,
+    Published,
+    StableDiffusion,
+)
 from replication.settings.upstreams import Generated
 from replication.upstream.diffusion.requests import Request
 
@@ -80,11 +85,11 @@ class Piped:
 def load(
     settings: StableDiffusion | InstructPix2Pix, kind: str, device: torch.device
 ) -> tuple[object, str]:
-    """The pipeline of an upstream's kind, and the revision of its weights, of a folder their hash.
+    """The pipeline of an upstream's kind, and the revision of its weights, of a folder its hash.
 
     ValueError that says what to do if the weights cannot be had.
     """
-    folder, whole = Path(settings.repository), device.type == "cpu"
+    revision, whole = known(settings), device.type == "cpu"
     try:
         pipeline = PIPELINES[kind].from_pretrained(
             settings.repository,
@@ -101,15 +106,33 @@ def load(
             f"{first}). Download it where there is a network, in safetensors, or name a folder "
             "under `repository` with `revision: null`"
         ) from error
-    return pipeline, settings.revision or hashed(folder)
+    return pipeline, revision
+
+
+def known(settings: Published) -> str:
+    """What tells the weights of a repository from any others: the commit, or a folder's hash.
+
+    ValueError for a hub's repository without a commit, and for a folder with one.
+    """
+    folder = Path(settings.repository)
+    if (settings.revision is None) == folder.is_dir():
+        return settings.revision or hashed(folder)
+    if folder.is_dir():
+        raise ValueError(f"revision: {folder} is a folder, and null is expected")
+    raise ValueError(
+        f"repository: {settings.repository!r} is no folder; of a hub's the revision is expected, "
+        "a commit of 40 digits"
+    )
 
 
 def hashed(folder: Path) -> str:
-    """SHA-256 of the weights of a folder."""
+    """SHA-256 of the weights and settings of a folder, with their names."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.safetensors")):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".json", ".txt") and path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
     return digest.hexdigest()
 
 

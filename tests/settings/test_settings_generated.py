@@ -33,12 +33,30 @@ def test_what_does_not_fit(copy, experiment, key, name, message):
     refused(copy, QUICK, lambda profile: profile[experiment][key].append(name), message)
 
 
+def topics(network):
+    texts = {"digits-lookalikes": ["a"], "digits-inverted": ["a"]}
+    return {"network": network, "wanted": texts, "others": texts}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda grid: grid.pop("judging"), "judging: is missing"),
         (lambda grid: grid.update(judges=["none"]), "judges: 'none' is not defined"),
         (lambda grid: grid.update(judges=[]), "judges: is missing"),
+        (lambda grid: grid.update(judges=["mlp"]), "judges: 'mlp' is for tabular, and images are"),
+        (
+            lambda grid: grid["beside"]["upstreams"].append("img2img-digits"),
+            "'img2img-digits' makes images of a diffusion model; name it in generated.upstreams",
+        ),
+        (
+            lambda grid: grid.update(crops={"upstreams": [], "refiners": ["soft-augmentation"]}),
+            "crops: has no stage here",
+        ),
+        (
+            lambda grid: grid["judging"].update(topics=topics("clip-digits")),
+            "network: 'clip-digits' is not pretrained as it comes",
+        ),
         (lambda grid: grid.update(rates={"digits": 0.1}), "rates: 'digits' is not among datasets"),
         (lambda grid: grid.update(views=3), "generated.views"),
         (lambda grid: grid["beside"]["refiners"].append("filtered"), "needs images that a diff"),
@@ -47,6 +65,11 @@ def test_what_does_not_fit(copy, experiment, key, name, message):
 )
 def test_a_grid_that_is_wrong(copy, change, message):
     refused(copy, QUICK, lambda profile: change(profile[MADE]), message)
+
+
+def test_upstreams_beside_are_of_one_experiment(copy):
+    beside = {"upstreams": ["mixup"], "refiners": ["none"]}
+    refused(copy, QUICK, lambda profile: profile["images"].update(beside=beside), "beside: has no")
 
 
 @pytest.mark.parametrize(

@@ -239,10 +239,21 @@ class Settings(Strict):
     def _in_generated(self, grid: Grid) -> Iterator[str]:
         """Of images that diffusion models make, which are an experiment's own."""
         made = isinstance(grid, Generated)
-        for name in (*grid.upstreams, *grid.beside.upstreams):
-            if self.upstreams[name].generated != (made and name in grid.upstreams):
-                which = "no images of a diffusion model" if made else "images of a diffusion model"
-                yield f"upstreams: {name!r} makes {which}; name it in {BELONGS[made]}"
+        named = {
+            "upstreams": (grid.upstreams, made),
+            "beside.upstreams": (grid.beside.upstreams, False),
+        }
+        for key, (names, wanted) in named.items():
+            for name in names:
+                if self.upstreams[name].generated != wanted:
+                    which = "no images" if wanted else "images"
+                    yield (
+                        f"{key}: {name!r} makes {which} of a diffusion model; name it in "
+                        f"{BELONGS[wanted]}"
+                    )
+        unstaged = grid.crops if made else grid.beside
+        if unstaged.upstreams or unstaged.refiners:
+            yield f"{'crops' if made else 'beside'}: has no stage here, and none are expected"
         elsewhere = (*grid.beside.refiners, *grid.clean.refiners)
         for name in (*elsewhere, *(() if made else grid.refiners)):
             if self.refiners[name].made_only:
@@ -266,8 +277,12 @@ class Settings(Strict):
             yield f"rates: {min(unknown)!r} is not among datasets"
         for name in grid.judges:
             yield from _undefined("judges", name, self.models)
+            if name in self.models and self.models[name].takes != grid.takes:
+                yield f"judges: {name!r} is for {self.models[name].takes}, and images are expected"
         if topics := grid.judging and grid.judging.topics:
             yield from _undefined("judging.topics.network", topics.network, self.networks)
+            if getattr(self.networks.get(topics.network), "pretraining", None):
+                yield f"judging.topics.network: {topics.network!r} is not pretrained as it comes"
             for name in grid.datasets:
                 if name not in topics.wanted or name not in topics.others:
                     yield f"judging.topics: wanted and others of {name!r} are expected"

@@ -175,6 +175,20 @@ def test_images_of_a_folder_whose_weights_are_others_now_are_made_again(folder, 
     assert not revisions & {image["revision"] for image in same["images"]}
 
 
+def test_a_domain_that_the_data_set_does_not_have(folder, monkeypatch):
+    def change(params):
+        params["generators"]["stable-diffusion-finetuned"] = {
+            **params["generators"]["unet-digits"], "domains": ["plain", "stained"]
+        }  # fmt: skip
+        entry = params["upstreams"][UPSTREAM]
+        entry.update(kind="img2img", prompts={DATASET: ["plain"]})
+
+    edit(folder / "params.yaml", change)
+    message = "'stained' is none of those of digits-lookalikes: plain, inverted"
+    with pytest.raises(SystemExit, match=message):
+        call(monkeypatch, generator, *METHOD, "stable-diffusion-finetuned")
+
+
 def test_what_the_profile_does_not_have(folder, monkeypatch):
     for stage in (generate, judged):
         with pytest.raises(SystemExit, match=r"has nothing with .*upstream text2img"):

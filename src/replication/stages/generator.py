@@ -62,6 +62,12 @@ def prepare(prepared: Prepared, sets: Path, checkpoints: Path, folder: Path) -> 
     origin = prepared.dump() | {"files": checksums(sets / prepared.dataset)} | folder_of(recipe)
     if (training := recipe.training) is not None:
         dataset = data.load(prepared.dataset, prepared.source, sets, 0)
+        for domain in getattr(recipe, "domains", ()):
+            if domain not in dataset.domains:
+                raise ValueError(
+                    f"domains: {domain!r} is none of those of {prepared.dataset}: "
+                    f"{', '.join(dataset.domains)}"
+                )
         trained = (
             denoising.Denoising if recipe.kind == "class-conditional" else adaptation.Adaptation
         )

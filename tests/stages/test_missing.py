@@ -1,32 +1,60 @@
-"""What a profile lacks is trained, in turn, with what it needs, whatever fails."""
+"""What a profile lacks is trained, with what it needs, whatever fails."""
 
-import subprocess
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from replication import cells, settings
-from replication.stages import missing, train
+from replication.stages import cluster, missing, pipeline, side_by_side
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
-    everything = settings.load("quick")
-    monkeypatch.setattr(settings, "load", lambda _: everything)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
     monkeypatch.chdir(tmp_path)
-    return everything
+    return settings.load("quick")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """`missing.main` with words; what it runs is noted, and fails with `fails` in its name."""
+    run = SimpleNamespace(ran=[], fails="nothing", trained=[])
+
+    def main(*words):
+        monkeypatch.setattr("sys.argv", ["missing", *words])
+        missing.main()
+
+    def side(needs, jobs, begin):
+        run.jobs = jobs
+        run.ran += [begin(name) for name in needs]
+        return [name for name in needs if run.fails in name]
+
+    def on_cluster(methods, profile):
+        run.trained += methods
+        return []
+
+    monkeypatch.setattr(side_by_side, "run", side)
+    monkeypatch.setattr(cluster, "train_methods", on_cluster)
+    run.main = main
+    return run
 
 
 def found(planned, seeds):
     return SimpleNamespace(settings=planned.recipe.dump(), seeds=[None] * seeds)
 
 
-def method(everything, *words):
-    every = settings.methods(everything)
-    return next(p for p in every if {*words} <= {*p.method.model_dump().values()})
+def of_tables(everything):
+    return [p for p in settings.methods(everything) if p.method.experiment == "tabular"]
+
+
+def trains(planned):
+    return cells.command(planned.cells[0], "quick")
 
 
 def test_methods_are_missing_until_all_seeds_of_all_their_cells_are_there(quick, monkeypatch):
@@ -44,53 +72,111 @@ def test_methods_are_missing_until_all_seeds_of_all_their_cells_are_there(quick,
     assert missing.missing(quick, [fewer.method.refiner, "digits"]) == [fewer]
 
 
-def test_one_that_fails_is_named_and_the_others_are_trained(quick, monkeypatch, capsys):
-    ran = []
-
-    def run(planned, profile):
-        ran.append(planned)
-        if len(ran) == 2:
-            raise SystemExit("the second: its loss is not finite")
-
-    monkeypatch.setattr(train, "run", run)
-    monkeypatch.setattr(missing, "prepare", lambda *_: None)
-    monkeypatch.setattr("sys.argv", ["missing", "quick", "tabular"])
+def test_methods_are_trained_with_what_they_need_and_failures_end_with_1(quick, command):
+    command.fails = "posterior"
     with pytest.raises(SystemExit) as caught:
-        missing.main()
+        command.main("quick", "tabular", "--jobs", "3")
     assert caught.value.code == 1
-    assert ran == [p for p in settings.methods(quick) if p.method.experiment == "tabular"]
-    said = capsys.readouterr().out
-    assert "the second: its loss is not finite" in said
-    assert f"methods trained: {len(ran) - 1}, failed: 1" in said
+    expected = {"python -m replication.stages.data quick breast_cancer"}
+    assert {*command.ran} == expected | {*map(trains, of_tables(quick))}
+    assert len(command.ran) == len(set(command.ran))
+    assert command.jobs == 3
 
 
-def test_what_a_method_needs_is_made_first_and_once(quick, monkeypatch):
-    stages = []
+def test_a_profile_that_lacks_nothing_runs_nothing(quick, command, capsys, monkeypatch):
+    monkeypatch.setattr(missing, "missing", lambda *_: [])
+    command.main("quick")
+    assert command.ran == []
+    assert "methods trained: 0, failed: 0" in capsys.readouterr().out
 
-    def make(command):
-        stages.append(command[2:])
-        return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(subprocess, "run", make)
-    missing.prepare(quick, method(quick, "digits", "randaugment", "paper"))
-    missing.prepare(quick, method(quick, "digits-styles", "flyp-digits", "none"))
+def test_the_list_has_what_train_takes_and_nothing_is_run(quick, command, capsys):
+    command.main("quick", "tabular", "--list")
+    lines = capsys.readouterr().out.splitlines()
+    assert [f"python -m replication.stages.train quick {x}" for x in lines] == [
+        trains(planned) for planned in of_tables(quick)
+    ]
+    assert command.ran == []
+
+
+def test_what_methods_need_is_made_alone(quick, command):
+    command.main("quick", "digits", "small-cnn", "--prepare")
+    views = [f"views quick images digits {of}" for of in ("randaugment", "mixup", "mislabelled30")]
+    wanted = {f"python -m replication.stages.{words}" for words in ["data quick digits", *views]}
+    assert wanted <= {*command.ran}
+    assert not [words for words in command.ran if ".train " in words]
+
+
+def test_on_a_cluster_what_they_need_is_made_here(quick, command):
+    command.main("quick", "tabular", "--cluster", "ray")
+    assert command.ran == ["python -m replication.stages.data quick breast_cancer"]
+    assert command.trained == of_tables(quick)
+
+
+def test_nothing_is_trained_on_a_cluster_if_what_it_needs_failed(quick, command):
+    command.fails = "data@"
+    with pytest.raises(SystemExit):
+        command.main("quick", "tabular", "--cluster", "ray")
+    assert command.trained == []
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1"])
+def test_a_number_of_jobs_is_checked(quick, command, jobs):
+    with pytest.raises(SystemExit, match="--jobs: a number >= 1 is expected"):
+        command.main("quick", f"--jobs={jobs}")
+
+
+# ---- what dvc.yaml says is needed ----------------------------------------------------------------
+def needed(*words):
+    """Commands of what methods with these words need, each with those of what it needs itself."""
+    stages = pipeline.stages("quick")
+    train = {"replication.stages.train", *words}
+    names = [name for name, stage in stages.items() if train <= {*stage.command.split()}]
+
+    def short(name):
+        return stages[name].command.removeprefix("python -m replication.stages.")
+
+    found = missing.needed(stages, names)
+    return {short(name): {short(n) for n in needs} for name, needs in found.items()}
+
+
+def test_what_a_method_needs_comes_from_the_pipeline(quick):
+    train = "train quick images digits small-cnn randaugment paper"
+    data, views = "data quick digits", "views quick images digits randaugment"
+    assert needed("images", "digits", "randaugment", "paper") == {
+        train: {data, views},
+        views: {data},
+        data: set(),
+    }
+    of = "quick contrastive digits-styles"
+    data, network = "data quick digits-styles", f"pretrain {of} clip-digits"
+    assert needed("contrastive", "flyp-digits", "randaugment-mild", "none") == {
+        f"train {of} flyp-digits randaugment-mild none": {data, network},
+        network: {data},
+        data: set(),
+    }
+
+
+def test_what_is_there_is_not_made_again(quick):
     Path("data/sets/breast_cancer").mkdir(parents=True)
-    missing.prepare(quick, method(quick, "breast_cancer", "cutmix", "posterior"))
-    assert [" ".join(words).removeprefix("replication.stages.") for words in stages] == [
-        "data quick digits",
-        "views quick images digits randaugment",
-        "data quick digits-styles",
-        "pretrain quick contrastive digits-styles clip-digits",
-    ]
-    stages.clear()
-    missing.prepare(quick, method(quick, "digits-inverted", "img2img-digits", "paper"))
-    assert [" ".join(words).removeprefix("replication.stages.") for words in stages] == [
-        "data quick digits-inverted",
-        "generator quick generated digits-inverted unet-digits",
-        "judges quick generated digits-inverted",
-        "generate quick generated digits-inverted img2img-digits",
-        "judged quick generated digits-inverted img2img-digits",
-    ]
-    monkeypatch.setattr(subprocess, "run", lambda _: SimpleNamespace(returncode=2))
-    with pytest.raises(SystemExit, match=r"digits.*: stage data failed"):
-        missing.prepare(quick, method(quick, "digits", "randaugment", "paper"))
+    found = needed("breast_cancer", "cutmix", "posterior")
+    assert [*found.values()] == [set()]
+
+
+def test_images_of_a_diffusion_model_need_it_and_judges(quick):
+    of = "generated digits-inverted"
+    data, upstream = "data quick digits-inverted", f"quick {of} img2img-digits"
+    model, judges = f"generator quick {of} unet-digits", f"judges quick {of}"
+    made = needed("digits-inverted", "img2img-digits", "paper")
+    assert made[f"judged {upstream}"] == {data, model, judges, f"generate {upstream}"}
+    assert made[f"generate {upstream}"] == {data, model}
+    assert made[judges] == made[model] == {data}
+
+
+def test_a_folder_that_was_being_filled_is_not_there_yet(quick):
+    folder = Path("data/generated/quick/digits-inverted/img2img-digits")
+    folder.mkdir(parents=True)
+    generate = "generate quick generated digits-inverted img2img-digits"
+    assert generate in needed("digits-inverted", "img2img-digits", "paper")
+    (folder / "manifest.json").touch()
+    assert generate not in needed("digits-inverted", "img2img-digits", "paper")

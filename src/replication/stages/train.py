@@ -22,7 +22,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from replication import cells, settings
-from replication.cells import Method, Provenance, Seed
+from replication.cells import CellFile, Method, Provenance, Seed
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -45,6 +45,21 @@ def main() -> None:
 
 def run(planned: settings.Planned, profile: str) -> None:
     """Train a method's cells and write them; SystemExit with what to do if that fails."""
+    write(results(planned, profile), profile)
+
+
+def write(found: list[tuple[CellFile, Provenance]], profile: str) -> None:
+    """A method's cells, as `results` has them."""
+    for result, origin in found:
+        cells.write(result.cell.provenance(profile), origin)
+        cells.write(result.cell.result(profile), result)
+
+
+def results(planned: settings.Planned, profile: str) -> list[tuple[CellFile, Provenance]]:
+    """Train a method's cells; of several processes of torchrun, the first has what is found.
+
+    SystemExit with what to do if that fails.
+    """
     from replication.training import ranks
     from replication.training.cell import Work, code
 
@@ -55,19 +70,17 @@ def run(planned: settings.Planned, profile: str) -> None:
         with ranks.joined():
             together, writes = ranks.count() > 1, ranks.rank() == 0
             train = train_together if together else partial(train_all, jobs=jobs)
-            found = train(work, planned.seeds)
+            seeds = train(work, planned.seeds)
         if not writes:
-            return
-        results = [w.result(seeds) for w, seeds in zip(work, found, strict=True)]
+            return []
+        found = [w.result(of) for w, of in zip(work, seeds, strict=True)]
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         absent = isinstance(error, FileNotFoundError) and error.errno
         remedy = "; `dvc repro` brings what a cell needs" if absent else ""
         raise SystemExit(f"{planned.method}: {error}{remedy}") from error
     seconds = (time.time() - began) / len(work)
     origin = provenance(work[0].device, seconds, code(planned.recipe.dataset.takes))
-    for cell, result in zip(planned.cells, results, strict=True):
-        cells.write(cell.provenance(profile), origin)
-        cells.write(cell.result(profile), result)
+    return [(result, origin) for result in found]
 
 
 def count(variable: str, default: int) -> int:
@@ -117,14 +130,24 @@ def ranks_agree(done: list[Seed | None]) -> None:
 
 
 def _train(work: list, left: list[tuple[int, int]], jobs: int) -> dict[tuple[int, int], Seed]:
-    context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
-    ticks, epochs = context.SimpleQueue(), work[0].recipe.training.epochs
     jobs = min(jobs, len(left))
+    epochs = work[0].recipe.training.epochs
+    with tqdm(total=len(left) * epochs, desc=str(work[0].cell.method), unit="epoch") as bar:
+        return _train_here(work, left, bar) if jobs == 1 else _train_pool(work, left, jobs, bar)
+
+
+def _train_here(work: list, left: list[tuple[int, int]], bar) -> dict[tuple[int, int], Seed]:
+    import torch
+
+    torch.set_num_threads(work[0].threads)
+    return {(i, seed): work[i].train(seed, bar.update) for i, seed in left}
+
+
+def _train_pool(work: list, left: list[tuple[int, int]], jobs: int, bar) -> dict:
+    context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
+    ticks = context.SimpleQueue()
     work[0].load_code()
-    with (
-        ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool,
-        tqdm(total=len(left) * epochs, desc=str(work[0].cell.method), unit="epoch") as bar,
-    ):
+    with ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool:
         futures = {key: pool.submit(_train_one, *key) for key in left}
         while not all(future.done() for future in futures.values()):
             while not ticks.empty():
@@ -140,10 +163,10 @@ def _start(work, ticks) -> None:
 
     torch.set_num_threads(work[0].threads)
     _work, _ticks = work, ticks
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A worker whose parent was killed has nobody left to work for."""
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

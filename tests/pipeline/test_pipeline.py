@@ -160,6 +160,34 @@ def test_the_same_settings_give_the_same_files_and_lock(copy):
     assert (copy / "dvc.lock").read_text() == lock
 
 
+def test_two_stages_at_a_time_give_the_same_files_and_lock(copy):
+    before, lock = cells(copy), (copy / "dvc.lock").read_text()
+    shutil.rmtree(copy / "results")
+    shutil.rmtree(copy / "checkpoints")
+    shutil.rmtree(copy / "data/sets")
+    done = run(copy, sys.executable, "-m", "replication.stages.repro", "--jobs", "2")
+    assert cells(copy) == before
+    assert (copy / "dvc.lock").read_text() == lock
+    assert (copy / "results/quick/report.html").exists()
+    assert "11/11" in done.stderr
+    assert "up to date" in run(copy, "dvc", "repro").stdout
+
+
+def test_two_at_a_time_a_failing_cell_is_named_and_stays_to_be_run(copy):
+    edit(copy, lambda p: p["readings"]["calibrated"].update(epsilon=1e38, how="lookahead"))
+    table = (copy / "results/quick/tables/table1/table1.csv").read_text()
+    command = (sys.executable, "-m", "replication.stages.repro", "--jobs", "2", "table1")
+    done = run(copy, *command, check=False)
+    assert done.returncode == 1
+    assert "images: digits, resnet18-slim, randaugment, calibrated:" in done.stdout
+    assert f"failed: {STAGE.format('calibrated')}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (copy / "results/quick/tables/table1/table1.csv").read_text() == table
+    status = run(copy, "dvc", "status").stdout
+    assert STAGE.format("calibrated") in status
+    assert STAGE.format("none") not in status
+
+
 def test_a_killed_cell_ends_with_the_same_figures(copy):
     before = cells(copy)
     name = next(n for n in before if "/calibrated/" in n)

@@ -1,4 +1,5 @@
 # make repro                 environment, then every table and figure of the active profile
+# make repro JOBS=2          the same, stages side by side: as many as there are cores
 # make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
 # make profile NAME=small    make another profile the active one
 # make verify                are quick's figures those of results/reference?
@@ -22,6 +23,7 @@ repro: total .venv/installed
 	@test -e .git || grep -qs no_scm .dvc/config.local || { echo "DVC asks for a git repository, and there is none: git init, or dvc config --local core.no_scm true"; exit 2; }
 	@mkdir -p data/own
 	@python -m replication.stages.estimate --unmeasured
+	$(if $(JOBS),python -m replication.stages.repro --jobs $(JOBS))
 	dvc repro
 	@echo "tables, figures and report.html are in $$(ls -td results/*/ | head -n 1)"
 

@@ -142,6 +142,11 @@ def test_the_site_is_pinned_in_its_extra_and_not_locked():
     assert not {x.name for x in pinned_here} & {x.split("==")[0] for x in lines(LOCK)}
 
 
+def test_ray_is_left_to_those_who_have_a_cluster():
+    assert [Requirement(x).name for x in EXTRAS["cluster"]] == ["ray"]
+    assert "ray" not in {x.split("==")[0] for x in lines(LOCK)}
+
+
 # ---- make ----------------------------------------------------------------------------------------
 @pytest.fixture
 def make(tmp_path, monkeypatch):
@@ -177,6 +182,13 @@ def test_make_repro_says_first_how_long_it_takes(make):
         pipeline.read_text().replace("profiles/quick.yaml", "profiles/full.yaml", 1)
     )
     assert "total: nobody measured profile full" in make("total")
+
+
+def test_make_repro_runs_stages_side_by_side_if_it_is_asked_to(make):
+    side_by_side = "python -m replication.stages.repro --jobs 3\n"
+    text = make("-n", "repro", "JOBS=3")
+    assert text.index(side_by_side) < text.index("\ndvc repro\n")
+    assert "stages.repro" not in make("-n", "repro")
 
 
 @pytest.mark.parametrize(("words", "lock"), [((), LOCK), (("CPU=1",), CPU)])

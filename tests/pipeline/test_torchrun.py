@@ -83,5 +83,4 @@ def test_two_processes_train_a_method_as_one_does(method):
     before, after = losses(alone)
     assert losses(together)[0] == pytest.approx(before, rel=1e-5)
     moved = min(abs(a - b) for a, b in zip(before, after, strict=True))
-    print(before, after, losses(together)[1], moved)
     assert losses(together)[1] == pytest.approx(after, abs=moved / 20)

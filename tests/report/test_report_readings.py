@@ -129,19 +129,32 @@ def test_a_refiner_s_own_validation_batch_is_shown():
 
 def test_the_sentence_counts_and_names_the_largest_gain():
     studied, frame, legend = split(populated())
-    assert readings.sentence(studied, frame, legend) == (
-        "Of 8 readings in 4 settings, 2 have an interval above 0 (8 of 28 cells are above, "
-        "16 below); the largest gain is +4.00 ± 0.25 points (logits, loss mean, noise 1, β 0, "
-        "weights label, sign as derived; digits, resnet18-slim · RandAugment, augmented only), "
-        "where the best control, on train + validation, gains +2.00 ± 0.25."
+    assert readings.sentences(studied, frame, legend) == [
+        "Labels as they come: of 7 readings in 4 settings, 2 have an interval above 0 (8 of 28 "
+        "cells are above, 16 below); the largest gain is +4.00 ± 0.25 points (logits, loss mean, "
+        "noise 1, β 0, weights label, sign as derived; digits, resnet18-slim · RandAugment, "
+        "augmented only), where the best control, on train + validation, gains +2.00 ± 0.25."
+    ]
+
+
+def test_planted_wrong_labels_have_a_sentence_a_data_set():
+    studied, frame, legend = split(populated(datasets=("digits", "pathmnist")))
+    wrong = studied["dataset"].eq("pathmnist") | studied["upstream"].eq("mixup")
+    low = studied["difference_low"].where(wrong, studied["difference_low"] - 10)
+    studied = studied.assign(planted=0.6 * wrong, difference_low=low)
+    right, digits, paths = readings.sentences(studied, frame, legend)
+    assert right == (
+        "Labels as they come: of 7 readings in 2 settings, none has an interval above 0 "
+        "(0 of 14 cells are above, 8 below)."
     )
+    assert digits.startswith("digits, wrong labels planted: of 7 readings in 2 settings, 2 have")
+    assert paths.startswith("pathmnist, wrong labels planted: of 7 readings in 4 settings, 2 have")
+    assert "pathmnist, resnet18-slim · " in paths
 
 
 def test_nothing_run_is_said():
     studied, frame, legend = split(planned())
-    assert readings.sentence(studied, frame, legend) == (
-        "Of 8 readings in 4 settings, none has an interval."
-    )
+    assert readings.sentences(studied, frame, legend) == ["Labels as they come: not run."]
     assert of_readings(studied, frame, legend) == []
     assert len(readings.readings_grid(studied, frame, legend).groups) == 3
 

@@ -299,7 +299,7 @@ def of_readings(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> l
         f"{readings.TITLE}: gain over the upstream alone",
         "Points, blue above 0 and orange below, on a scale alike for both signs and logarithmic; "
         "bold where the 95 % interval lies above 0.",
-        f"{readings.sentence(studied, frame, legend)} The table above has every figure.",
+        f"{' '.join(readings.sentences(studied, frame, legend))} The table above has every figure.",
         readings.readings_figure(studied, frame, legend),
         readings.readings_figure(studied, frame, legend, narrow=True),
         wide=True,

@@ -1,5 +1,5 @@
 """The study of readings: the gain of every reading of the text that a profile plans, as a table, a
-heat map and one sentence."""
+heat map and a few sentences."""
 
 from collections.abc import Mapping
 from textwrap import wrap
@@ -93,21 +93,38 @@ def split(frame: pd.DataFrame, cells: Cells) -> tuple[pd.DataFrame, pd.DataFrame
     return frame[rest.to_numpy()].reset_index(drop=True), studied
 
 
-def sentence(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> str:
-    """The result. studied, frame: of `split`."""
-    settings, ran = _settings(studied), studied[studied["difference_low"].notna()]
-    count = f"Of {studied['refiner'].nunique()} readings in {len(settings)} settings"
+def sentences(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> list[str]:
+    """The result: where labels are as they come, and of each data set where wrong ones are planted.
+    studied, frame: of `split`."""
+    right, wrong = studied[studied["planted"] == 0], studied[studied["planted"] > 0]
+    parts = [("Labels as they come", right)] if len(right) else []
+    parts += [
+        (f"{dataset}, wrong labels planted", rows)
+        for dataset, rows in wrong.groupby("dataset", sort=False)
+    ]
+    return [f"{where}: {_sentence(rows, frame, legend)}" for where, rows in parts]
+
+
+def _sentence(rows: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> str:
+    """How many readings have an interval above 0, and the largest gain of one that has."""
+    ran = rows[rows["difference_low"].notna()]
     if ran.empty:
-        return f"{count}, none has an interval."
+        return "not run."
     above, below = ran["difference_low"] > 0, ran["difference_high"] < 0
-    several = ran.loc[above, "refiner"].nunique()
-    told = f"{several or 'none'} ha{'s' if several < 2 else 've'} an interval above 0"
-    told += f" ({above.sum()} of {len(ran)} cells are above, {below.sum()} below)"
-    best = ran.loc[ran["difference"].idxmax()]
+    several, count = ran.loc[above, "refiner"].nunique(), len(_settings(ran))
+    settings = f"{count} setting{'s' if count > 1 else ''}"
+    told = (
+        f"of {ran['refiner'].nunique()} readings in {settings}, {several or 'none'} "
+        f"ha{'s' if several < 2 else 've'} an interval above 0 "
+        f"({above.sum()} of {len(ran)} cells are above, {below.sum()} below)"
+    )
+    if not several:
+        return f"{told}."
+    best = ran[above].loc[ran.loc[above, "difference"].idxmax()]
     setting = tuple(best[SETTING])
     gain = gain_text(best, "difference", brief=True).main
-    space, *names = _names(best, studied)
-    levels = map(" ".join, zip(_titles(studied)[1:], names, strict=True))
+    space, *names = _names(best, rows)
+    levels = map(" ".join, zip(_titles(rows)[1:], names, strict=True))
     where = ", ".join([space, *levels, SIGNS[best["sign"]].lower()])
     control = _best_control(frame, setting)
     beside = "no control was run"
@@ -116,8 +133,8 @@ def sentence(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) -> str:
         beside = f"the best control, {name}, gains "
         beside += gain_text(control, "difference", brief=True).main
     return (
-        f"{count}, {told}; the largest gain is {gain} points ({where}; "
-        f"{setting_text(setting, legend)}), where {beside}."
+        f"{told}; the largest gain is {gain} points ({where}; {setting_text(setting, legend)}), "
+        f"where {beside}."
     )
 
 
@@ -141,7 +158,7 @@ def readings_grid(studied: pd.DataFrame, frame: pd.DataFrame, legend: Legend) ->
         columns=[Text(" · ".join(_titles(studied))), *columns],
         groups=groups,
         notes=[
-            sentence(studied, frame, legend),
+            *sentences(studied, frame, legend),
             "Loss: the validation loss as a mean or, Eq. (5), a sum. Noise: of the soft labels. "
             "Weights: by the label (Algorithm 1), the sum (Theorem 1), or a gate. Best control: in "
             "each setting the one with the largest gain.",

@@ -204,7 +204,7 @@ def _readings(report: Report) -> Section:
         return Section(readings.NAME, readings.TITLE, readings.TITLE, studied, [], [])
     grids = [readings.readings_grid(studied, frame, legend)]
     drawn = figures.of_readings(studied, frame, legend)
-    said = [readings.sentence(studied, frame, legend)]
+    said = readings.sentences(studied, frame, legend)
     rows = studied.drop(columns="column")
     return Section(readings.NAME, readings.TITLE, readings.TITLE, rows, grids, drawn, said)
 
@@ -253,7 +253,7 @@ def outcome(report: Report, of: list[Section]) -> list[tuple[str, str]]:
 def sentences(report: Report) -> list[str]:
     """The verdicts in a sentence each, after the result of a study of readings."""
     studied, legend = report.studied, report.cells.legend
-    result = [] if studied.empty else [readings.sentence(studied, report.frame, legend)]
+    result = [] if studied.empty else readings.sentences(studied, report.frame, legend)
     return [*result, *verdict_sentences(report.frame, legend)]
 
 

@@ -15,6 +15,7 @@ inside lists, dicts and other objects in attributes. Calls from several threads 
 import operator
 import random
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass
@@ -50,6 +51,7 @@ Result = TypeVar("Result")
 Forward = Callable[[Any, Any], Tensor]  # (model, inputs) -> (B, K)
 Pass = Callable[..., Any]
 Moved = dict[str, Tensor]
+PLAIN = {bool, int, float, str, type(None), tuple, list, set, dict, OrderedDict}
 LOCK = RLock()  # a pass aside changes what all threads share
 
 
@@ -577,11 +579,12 @@ def _aside(
     _require(not torch.is_inference_mode_enabled(), "model", "no inference mode", "it is on")
     bare, host, theta = _bare(model), nn.Module(), theta or {}
     host.model, host.forward = bare, function  # functional_call wants a module of the tensors
-    named, modules = _named(model), [*bare.modules()]
-    norms = tuple(f"model.{n}." for n, m in bare.named_modules() if isinstance(m, _NormBase))
+    named, walked = _named(model), [*bare.named_modules()]
+    modules = [m for _, m in walked]
+    norms = tuple(f"model.{n}." for n, m in walked if isinstance(m, _NormBase))
     held: list[Any] = [vars(m).get(n) for m in modules for n in ("_parameters", "_buffers")]
     held = [(own, own.copy()) for own in (*map(vars, modules), *held) if isinstance(own, dict)]
-    generators = [v for _, old in held for v in old.values() if isinstance(v, Generator)]
+    generators = [v for _, old in held for v in _of_kind(old, Generator).values()]
     generators += [torch.default_generator, *torch.cuda.default_generators]
     drawn: list[Any] = [(g.get_state, g.set_state, torch.equal) for g in generators]
     drawn += [(random.getstate, random.setstate, operator.eq)]
@@ -592,9 +595,7 @@ def _aside(
     with ExitStack() as stack:
         for _, put, _, state in drawn:
             stack.callback(put, state)
-        for own, old in held:
-            stack.callback(own.update, old)
-            stack.callback(own.clear)
+        stack.callback(_restore, held)
         stack.enter_context(torch.compiler.set_stance("force_eager"))
         stack.enter_context(torch.enable_grad())
         buffers = {f"model.{n}": b.clone() for n, b in bare.named_buffers()}
@@ -603,8 +604,9 @@ def _aside(
         tensors = buffers | {f"model.{n}": t for n, t in copied.items()}
         for m in modules:
             own = vars(m)
-            own.update({k: v.clone() for k, v in own.items() if isinstance(v, Tensor)})
-        copies = [(vars(m), vars(m).copy()) for m in modules] + [(tensors, buffers)]
+            own.update({k: v.clone() for k, v in _of_kind(own, Tensor).items()})
+        copies = [(vars(m), vars(m).copy()) for m in modules]
+        copies += [(tensors, {k: v for k, v in buffers.items() if not k.startswith(norms)})]
         stack.enter_context(patch.object(parametrize, "_cache", {}))
         torch.clear_autocast_cache()
         plainly = staticmethod(lambda run, _, *args: run(*args))  # it hides parameters
@@ -630,9 +632,22 @@ def _aside(
         _require(not hidden, "model", "parameters that are read from its modules", kept)
         same = all(equal(get(), state) for get, _, equal, state in drawn)
         for own, copy in copies:
-            pairs = [(own.get(k), v) for k, v in copy.items() if not k.startswith(norms)]
-            same = same and all(a is b and not getattr(b, "_version", 0) for a, b in pairs)
+            same = same and all(map(operator.is_, map(own.get, copy), copy.values()))
+            same = same and not any(getattr(v, "_version", 0) for v in _of_kind(copy).values())
         return result, same
+
+
+def _of_kind(values: dict[str, Any], kind: type = object) -> dict[str, Any]:
+    """Those of a kind that is not PLAIN; where all are, none is looked at."""
+    if {*map(type, values.values())} <= PLAIN:
+        return {}
+    return {k: v for k, v in values.items() if isinstance(v, kind) and type(v) not in PLAIN}
+
+
+def _restore(held: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    for own, old in reversed(held):
+        own.clear()
+        own.update(old)
 
 
 def _logits(model: nn.Module, inputs: Any, forward: Forward | None) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 
 from replication.data.dataset import Dataset, Split
 from replication.data.download import obtain
-from replication.data.sources import OWN, DataError, origin
+from replication.data.sources import OWN, SETS, DataError, origin
 from replication.settings.datasets import AnyDataSource
 
-__all__ = ["DataError", "Dataset", "Split", "load", "obtain", "origin", "statistics"]
+__all__ = ["SETS", "DataError", "Dataset", "Split", "load", "obtain", "origin", "statistics"]
 
 LOADERS = {
     "digits": "images.digits",

@@ -11,7 +11,7 @@ from replication.files import checksums
 from replication.settings.datasets import AnyDataSource
 
 PACKAGED, EMBEDDED = Path(__file__).parent / "embedded", Path("data/embedded")
-OWN = Path("data/own")
+OWN, SETS = Path("data/own"), Path("data/sets")
 WILDS = "SAFLEX_WILDS"
 """The variable that names the folder of WILDS' data sets."""
 IWILDCAM = "iwildcam_v2.0"

@@ -3,8 +3,8 @@
 import argparse
 
 from replication import data, settings
+from replication.data import SETS
 from replication.files import checksums
-from replication.training.cell import SETS
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
 from itertools import groupby
 from typing import Any
 
@@ -43,6 +44,7 @@ def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dic
     """
     from replication import toy
 
+    import_module("torch._dynamo")  # the first optimiser of a process does
     jobs = count("SAFLEX_JOBS", os.cpu_count() or 1)
     swept = {name: refiners[name] for name in settings["refiners"]}
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:

@@ -12,6 +12,7 @@ import torch
 
 from replication import data, upstream
 from replication.cells import Cell, CellFile, Data, Seed
+from replication.data import SETS
 from replication.data.dataset import part
 from replication.files import checksums, hash_of, md5, read_json
 from replication.settings import Planned, Recipe
@@ -19,7 +20,6 @@ from replication.training import ranks
 from replication.training.batches import Views
 from replication.training.checkpoints import Checkpoints
 from replication.training.loop import fit
-from replication.training.problems import trees
 from replication.training.problems.supervised import Supervised, Task
 from replication.training.storage import hold, mapped
 
@@ -27,7 +27,7 @@ CPUINFO = Path("/proc/cpuinfo")  # Linux's
 CODE = Path(__file__).parents[1]
 MADE = "made.json"
 """Beside stored views of made images: checksums of their manifest and of the classifiers."""
-SETS, VIEWS, PRETRAINED = Path("data/sets"), Path("data/views"), Path("data/pretrained")
+VIEWS, PRETRAINED = Path("data/views"), Path("data/pretrained")
 AUGMENTED = {"pairs": "images"}
 """What is augmented of data, if not all of them: upstreams and parts of the reading are of that."""
 
@@ -93,6 +93,8 @@ class Work:
 
     def load_code(self) -> None:
         """Import what training needs, once for all processes that are forked from this one."""
+        import_module("torch._dynamo")  # the first optimiser of a process does
+        import_module(f"{data.__name__}.{data.LOADERS[self.recipe.dataset.kind]}")
         if self.recipe.network is not None:
             import_module("replication.training.problems.contrastive")
 
@@ -113,6 +115,8 @@ class Work:
         if self.recipe.network is not None:
             return self._tune(dataset, seed, tick)
         if not self.recipe.model.differentiable:
+            from replication.training.problems import trees
+
             result = trees.train(self.recipe, dataset, seed)
             self.checkpoints.finish(result)
             return result

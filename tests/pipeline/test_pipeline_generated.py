@@ -78,7 +78,7 @@ def choose(profile):
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A repository in which table3 was reproduced."""
+    """A repository in which table3 was reproduced, two stages at a time."""
     folder = tmp_path_factory.mktemp("workspace")
     weights = {
         kind: save(tmp_path_factory.mktemp(kind) / "all", kind)
@@ -95,7 +95,7 @@ def workspace(tmp_path_factory):
     author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     for command in (("init", "-q"), ("add", "-A"), (*author, "commit", "-qm", "start")):
         run(folder, "git", *command)
-    run(folder, "dvc", "repro", "table3")
+    run(folder, sys.executable, "-m", "replication.stages.repro", "--jobs", "2", "table3")
     return folder
 
 

@@ -1,5 +1,5 @@
 # make repro                 environment, then every table and figure of the active profile
-# make repro JOBS=2          the same, stages side by side: as many as there are cores
+# make repro JOBS=8          the same with eight stages at a time, not two; 1: dvc repro alone
 # make repro CPU=1           the same with PyTorch without CUDA; an environment that is there is kept
 # make profile NAME=small    make another profile the active one
 # make verify                are quick's figures those of results/reference?
@@ -7,6 +7,7 @@
 # make docs                  the documentation as a site, site/
 # make fuzz EXAMPLES=5000    as many random inputs for each test of tests/fuzz, and kills; 25 minutes
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 LOCK := requirements$(if $(CPU),-cpu).lock
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -23,7 +24,7 @@ repro: total .venv/installed
 	@test -e .git || grep -qs no_scm .dvc/config.local || { echo "DVC asks for a git repository, and there is none: git init, or dvc config --local core.no_scm true"; exit 2; }
 	@mkdir -p data/own
 	@python -m replication.stages.estimate --unmeasured
-	$(if $(JOBS),python -m replication.stages.repro --jobs $(JOBS))
+	$(if $(filter-out 1,$(JOBS)),python -m replication.stages.repro --jobs $(JOBS))
 	dvc repro
 	@echo "tables, figures and report.html are in $$(ls -td results/*/ | head -n 1)"
 

@@ -184,11 +184,12 @@ def test_make_repro_says_first_how_long_it_takes(make):
     assert "total: nobody measured profile full" in make("total")
 
 
-def test_make_repro_runs_stages_side_by_side_if_it_is_asked_to(make):
-    side_by_side = "python -m replication.stages.repro --jobs 3\n"
-    text = make("-n", "repro", "JOBS=3")
-    assert text.index(side_by_side) < text.index("\ndvc repro\n")
-    assert "stages.repro" not in make("-n", "repro")
+def test_make_repro_runs_two_stages_at_a_time_or_as_many_as_it_is_told(make):
+    for words, jobs in (((), 2), (("JOBS=3",), 3)):
+        text = make("-n", "repro", *words)
+        side_by_side = f"python -m replication.stages.repro --jobs {jobs}\n"
+        assert text.index(side_by_side) < text.index("\ndvc repro\n")
+    assert "stages.repro" not in make("-n", "repro", "JOBS=1")
 
 
 @pytest.mark.parametrize(("words", "lock"), [((), LOCK), (("CPU=1",), CPU)])

@@ -308,5 +308,6 @@ def test_every_profile_names_its_lists_where_the_pipeline_looks_for_them(profile
     content = YAML(typ="safe").load((ROOT / "profiles" / f"{profile}.yaml").read_text("utf-8"))
     assert content["profile"] == profile
     assert "crops" in content["images"]
+    assert {"judges", "controlled", "beside", "clean"} <= {*content["generated"]}
     assert {"datasets", "networks", "models", "clean"} <= {*content["contrastive"]}
     assert "table4" in content["tables"]

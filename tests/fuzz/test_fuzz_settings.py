@@ -172,10 +172,12 @@ def check_plan(everything, params, profile):
         grid = profile[experiment]
         clean, batches = grid["clean"], grid.get("batches", [])
         crops, beside = grid.get("crops", none), grid.get("beside", none)
+        controlled = grid.get("controlled", none)
         rows = [
             *product(clean["models"], ["none"], clean["refiners"], ["clean"]),
             *product(grid["models"], grid["upstreams"], grid["refiners"], batches),
             *product(grid["models"], crops["upstreams"], crops["refiners"], batches),
+            *product(grid["models"], controlled["upstreams"], controlled["refiners"], batches),
             *product(grid["models"], beside["upstreams"], beside["refiners"], batches),
         ]
         for dataset, (model, upstream, refiner, batch) in product(grid["datasets"], rows):

@@ -65,6 +65,7 @@ def define(params, weights):
 def choose(profile):
     grid = profile["generated"]
     grid.update(datasets=[DATASET], upstreams=[*UPSTREAMS], refiners=["none", "paper", "filtered"])
+    grid["controlled"] = {"upstreams": [], "refiners": []}
     grid["generators"] = ["stable-diffusion", "stable-diffusion-finetuned", "instruct-pix2pix"]
     grid.update(sheets=["paper"], seeds=2, copies=1, batch=4)
     grid["judging"].update(epochs=2)

@@ -32,7 +32,8 @@ def test_quick_is_offline_paired_and_controlled():
     assert grid.seeds >= 5
     assert set(grid.batches) == {"augmented", "clean-augmented"}
     for grid in everything.profile.experiments.values():
-        refiners = {name: everything.refiners[name] for name in grid.refiners}
+        names = (*grid.refiners, *grid.controlled.refiners)
+        refiners = {name: everything.refiners[name] for name in names}
         controls = {(r.kind, r.of) for r in refiners.values() if r.role == "control"}
         of = next(name for name in refiners if name.startswith("calibrated"))
         assert {("permuted", of), ("smoothing", of)} <= controls

@@ -60,6 +60,15 @@ def topics(network):
         (lambda grid: grid.update(rates={"digits": 0.1}), "rates: 'digits' is not among datasets"),
         (lambda grid: grid.update(views=3), "generated.views"),
         (lambda grid: grid["beside"]["refiners"].append("filtered"), "needs images that a diff"),
+        (
+            lambda grid: grid["controlled"]["upstreams"].append("img2img-blood-half"),
+            "controlled.upstreams: 'img2img-blood-half' is not among upstreams",
+        ),
+        (
+            lambda grid: grid["controlled"]["refiners"].append("paper"),
+            "controlled.refiners: 'paper' is among refiners, which every upstream has",
+        ),
+        (lambda grid: grid["controlled"]["refiners"].append("x"), "'x' is not defined"),
         (lambda grid: grid["training"].update(optimizer="lion"), "optimizer.*'lion'"),
     ],
 )
@@ -127,6 +136,37 @@ def test_a_data_set_has_a_rate_of_its_own():
     assert rates == {"cub": 0.01, "iwildcam-mini": 0.001}
 
 
+def test_images_are_made_of_what_is_trained_on(copy):
+    assert {(m.upstream, *m.parts) for m in settings.made(load())} == {
+        (name, "train") for name in load().profile.generated.upstreams
+    }
+    copy.change(QUICK, lambda profile: profile[MADE]["refiners"].append("train-validation"))
+    assert all(m.parts == ["train", "validation"] for m in settings.made(load()))
+
+
+def test_some_upstreams_have_refiners_of_their_own():
+    everything = load()
+    grid, refiners = everything.profile.generated, {}
+    for planned in settings.methods(everything):
+        if planned.recipe.generator is not None:
+            refiners.setdefault(planned.method.upstream, set()).add(planned.method.refiner)
+    controlled = {*grid.controlled.upstreams}
+    assert {*refiners} == {*grid.upstreams} > controlled > set()
+    for upstream, found in refiners.items():
+        more = grid.controlled.refiners if upstream in controlled else []
+        assert found == {*grid.refiners, *more}
+
+
+def test_every_reading_of_a_controlled_upstream_has_its_controls():
+    everything = load()
+    grid = everything.profile.generated
+    names = {*grid.refiners, *grid.controlled.refiners}
+    of = {(r.of, r.kind) for n, r in everything.refiners.items() if n in names}
+    for name in grid.refiners:
+        if reading := everything.reading(name):
+            assert {(name, kind) for kind in reading.controls} <= of
+
+
 def dumped(everything):
     return {
         "models": [p.dump() for p in settings.prepared(everything)],
@@ -142,8 +182,8 @@ def dumped(everything):
             lambda s: s["generators"]["unet-digits"]["training"].update(epochs=3),
             {"models", "images"},
         ),
-        (lambda s: s["upstreams"]["img2img-digits"].update(steps=3), {"images"}),
-        (lambda s: s["upstreams"]["img2img-digits"].update(label="x"), set()),
+        (lambda s: s["upstreams"]["text2img-digits"].update(steps=3), {"images"}),
+        (lambda s: s["upstreams"]["text2img-digits"].update(label="x"), set()),
         (lambda s: s["models"]["small-cnn"].update(learning_rate=0.1), {"judges"}),
     ],
 )

@@ -44,7 +44,8 @@ def choose(profile):
     grid = profile["generated"]
     grid.update(datasets=[DATASET], upstreams=[UPSTREAM], seeds=1, copies=2, batch=4)
     grid.update(generators=["stable-diffusion-finetuned"], sheets=["paper"])
-    grid["refiners"] = ["none", "paper", "filtered", "oracle"]
+    grid["refiners"] = ["none", "paper", "filtered", "oracle", "train-validation"]
+    grid["controlled"] = {"upstreams": [], "refiners": []}
     grid["judging"].update(epochs=2)
     grid["training"].update(epochs=1, batch_size=8, validation_batch=8)
     for name in ("images", "tabular", "contrastive"):

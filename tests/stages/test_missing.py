@@ -165,18 +165,19 @@ def test_what_is_there_is_not_made_again(quick):
 
 def test_images_of_a_diffusion_model_need_it_and_judges(quick):
     of = "generated digits-inverted"
-    data, upstream = "data quick digits-inverted", f"quick {of} img2img-digits"
-    model, judges = f"generator quick {of} unet-digits", f"judges quick {of}"
-    made = needed("digits-inverted", "img2img-digits", "paper")
-    assert made[f"judged {upstream}"] == {data, model, judges, f"generate {upstream}"}
-    assert made[f"generate {upstream}"] == {data, model}
-    assert made[judges] == made[model] == {data}
+    data, upstream = "data quick digits-inverted", f"quick {of} text2img-digits"
+    models = {f"generator quick {of} {name}" for name in ("unet-digits", "unet-digits-longer")}
+    judges = f"judges quick {of}"
+    made = needed("digits-inverted", "text2img-digits", "paper")
+    assert made[f"judged {upstream}"] == {data, *models, judges, f"generate {upstream}"}
+    assert made[f"generate {upstream}"] == {data, *models}
+    assert all(made[name] == {data} for name in (judges, *models))
 
 
 def test_a_folder_that_was_being_filled_is_not_there_yet(quick):
-    folder = Path("data/generated/quick/digits-inverted/img2img-digits")
+    folder = Path("data/generated/quick/digits-inverted/text2img-digits")
     folder.mkdir(parents=True)
-    generate = "generate quick generated digits-inverted img2img-digits"
-    assert generate in needed("digits-inverted", "img2img-digits", "paper")
+    generate = "generate quick generated digits-inverted text2img-digits"
+    assert generate in needed("digits-inverted", "text2img-digits", "paper")
     (folder / "manifest.json").touch()
-    assert generate not in needed("digits-inverted", "img2img-digits", "paper")
+    assert generate not in needed("digits-inverted", "text2img-digits", "paper")

@@ -77,6 +77,7 @@ def methods(settings: Settings) -> list[Planned]:
             *product(grid.clean.models, ["none"], grid.clean.refiners),
             *product(grid.models, grid.upstreams, grid.refiners),
             *product(grid.models, grid.crops.upstreams, grid.crops.refiners),
+            *product(grid.models, grid.controlled.upstreams, grid.controlled.refiners),
             *product(grid.models, grid.beside.upstreams, grid.beside.refiners),
         ]
         for dataset, (model, upstream, refiner) in product(grid.datasets, rows):
@@ -158,12 +159,16 @@ class Prepared(Strict):
 
 
 class Made(Prepared):
-    """An upstream's images by a diffusion model: `copies` of each source, `batch` at a time."""
+    """An upstream's images by a diffusion model: `copies` of each source, `batch` at a time.
+
+    parts: the splits whose images are sources, those that methods train on.
+    """
 
     upstream: str
     augments: AnyUpstream
     copies: int
     batch: int
+    parts: list[str]
 
 
 def prepared(settings: Settings) -> list[Prepared]:
@@ -181,6 +186,8 @@ def made(settings: Settings) -> list[Made]:
     """The images of every upstream by a diffusion model."""
     found = []
     for experiment, grid in _generated(settings):
+        refiners = (settings.refiners[r] for r in (*grid.refiners, *grid.controlled.refiners))
+        both = any(refiner.train_on_validation for refiner in refiners)
         for dataset, name in product(grid.datasets, grid.upstreams):
             upstream = settings.upstreams[name].prompted(dataset)
             found.append(
@@ -191,6 +198,7 @@ def made(settings: Settings) -> list[Made]:
                     augments=upstream,
                     copies=grid.copies,
                     batch=grid.batch,
+                    parts=["train", *(["validation"] if both else [])],
                     **_of_generator(settings, grid, dataset, upstream.generator),
                 )
             )

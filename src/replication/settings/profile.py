@@ -117,6 +117,13 @@ class Crops(Strict):
     refiners: Names
 
 
+class Controlled(Strict):
+    """Some of the upstreams, and refiners for them alone: controls of readings that all have."""
+
+    upstreams: Names
+    refiners: Names
+
+
 class Beside(Strict):
     """Upstreams of no diffusion model, drawn in every step, and refiners for them alone."""
 
@@ -166,6 +173,7 @@ class Grid(Strict):
     refiners: Names
     clean: Clean
     crops: Crops = Crops(upstreams=[], refiners=[])
+    controlled: Controlled = Controlled(upstreams=[], refiners=[])
     beside: Beside = Beside(upstreams=[], refiners=[])
     batches: Annotated[list[Literal["augmented", "clean-augmented"]], Distinct] = []
     seeds: Count = 1

@@ -168,6 +168,8 @@ class Settings(Strict):
             "clean.refiners": (grid.clean.refiners, self.refiners),
             "crops.upstreams": (grid.crops.upstreams, self.upstreams),
             "crops.refiners": (grid.crops.refiners, self.refiners),
+            "controlled.upstreams": (grid.controlled.upstreams, self.upstreams),
+            "controlled.refiners": (grid.controlled.refiners, self.refiners),
             "beside.upstreams": (grid.beside.upstreams, self.upstreams),
             "beside.refiners": (grid.beside.refiners, self.refiners),
         }
@@ -183,17 +185,18 @@ class Settings(Strict):
         for name in grid.upstreams:
             if self.upstreams[name].kind == "none":
                 yield f"upstreams: {name!r} is what clean.models and clean.refiners are for"
+        for key, part in (("crops", grid.crops), ("controlled", grid.controlled)):
+            if unknown := {*part.upstreams} - {*grid.upstreams}:
+                yield f"{key}.upstreams: {min(unknown)!r} is not among upstreams"
+            if twice := {*part.refiners} & {*grid.refiners}:
+                yield f"{key}.refiners: {min(twice)!r} is among refiners, which every upstream has"
         for name in grid.crops.upstreams:
-            if name not in grid.upstreams:
-                yield f"crops.upstreams: {name!r} is not among upstreams"
             if not self.upstreams[name].crops:
                 yield f"crops.upstreams: {name!r} does not crop"
-        for key in ("refiners", "clean.refiners", "beside.refiners"):
+        for key in ("refiners", "clean.refiners", "controlled.refiners", "beside.refiners"):
             for name in named[key][0]:
                 if self.refiners[name].crops_only:
                     yield f"{key}: {name!r} needs upstreams that crop; name it in crops.refiners"
-        if twice := set(grid.refiners) & set(grid.crops.refiners):
-            yield f"crops.refiners: {min(twice)!r} is among refiners, which every upstream has"
         for name in grid.models:
             if not self.models[name].differentiable:
                 yield f"models: {name!r} is trained without augmentation; name it in clean.models"
@@ -215,7 +218,7 @@ class Settings(Strict):
             )
         yield from _one_stage(product(grid.datasets, grid.upstreams))
         yield from _one_stage(product(grid.datasets, grid.clean.models, grid.clean.refiners))
-        for part in (grid, grid.crops, grid.beside):
+        for part in (grid, grid.crops, grid.controlled, grid.beside):
             yield from _one_stage(
                 product(grid.datasets, grid.models, part.upstreams, part.refiners)
             )
@@ -225,10 +228,11 @@ class Settings(Strict):
         for name in grid.upstreams:
             if not self.upstreams[name].captioned:
                 yield f"upstreams: {name!r} makes images of no one class, which have no caption"
-        for key, names in (("refiners", grid.refiners), ("clean.refiners", grid.clean.refiners)):
-            for name in names:
+        parts = {"": grid, "clean.": grid.clean, "controlled.": grid.controlled}
+        for key, part in parts.items():
+            for name in part.refiners:
                 if why := self._without_classes(name):
-                    yield f"{key}: {name!r} {why}"
+                    yield f"{key}refiners: {name!r} {why}"
         models = [self.models[name] for name in (*grid.models, *grid.clean.models)]
         used = {model.network for model in models}
         if grid.datasets and used != {*grid.networks}:
@@ -255,7 +259,8 @@ class Settings(Strict):
         if unstaged.upstreams or unstaged.refiners:
             yield f"{'crops' if made else 'beside'}: has no stage here, and none are expected"
         elsewhere = (*grid.beside.refiners, *grid.clean.refiners)
-        for name in (*elsewhere, *(() if made else grid.refiners)):
+        refiners = (*grid.refiners, *grid.controlled.refiners)
+        for name in (*elsewhere, *(() if made else refiners)):
             if self.refiners[name].made_only:
                 yield f"refiners: {name!r} needs images that a diffusion model made"
         if not made:

@@ -1,8 +1,9 @@
 """`python -m replication.stages.generate PROFILE EXPERIMENT DATASET UPSTREAM`: made images.
 
-In data/generated/PROFILE/DATASET/UPSTREAM/, of the train and validation split each, with
-manifest.json. Interrupted, it goes on where it was, and what is damaged is made again. Several GPUs
-share the list: `torchrun --nproc-per-node 4 -m replication.stages.generate PROFILE ...`.
+In data/generated/PROFILE/DATASET/UPSTREAM/, of the training split, and of the validation split if
+it is trained on, with manifest.json. Interrupted, it goes on where it was, and what is damaged is
+made again. Several GPUs share the list:
+`torchrun --nproc-per-node 4 -m replication.stages.generate PROFILE ...`.
 """
 
 import os
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums, md5, read_json
 from replication.settings import Made
+from replication.stages import clock
 from replication.stages.generator import ORIGIN, WEIGHTS, folder_of, place
 from replication.stages.train import count
 from replication.stages.wanted import planned, wanted
@@ -29,6 +31,7 @@ def main() -> None:
         generate(made, SETS, place(profile, made), images(profile, made))
     except (FileNotFoundError, MemoryError, ValueError) as error:
         raise SystemExit(f"upstreams.{made.upstream}: {error}") from error
+    clock.record(profile, "generate", named)
 
 
 def images(profile: str, made: Made) -> Path:
@@ -65,9 +68,9 @@ def asked(made: Made, dataset, sets: Path, generator: Path, folder: Path):
     """The images of an upstream, as they are asked of its diffusion model."""
     from replication.upstream import diffusion
     from replication.upstream.diffusion.folder import Folder
-    from replication.upstream.diffusion.requests import PARTS, requests
+    from replication.upstream.diffusion.requests import requests
 
-    labels = {part: getattr(dataset, part).labels for part in PARTS}
+    labels = {part: getattr(dataset, part).labels for part in made.parts}
     listed = requests(made.augments, made.dataset, labels, dataset.class_names, made.copies)
     origin = made.dump() | {"files": checksums(sets / made.dataset)}
     origin["code"] = diffusion.code(made.recipe.kind)
@@ -80,7 +83,6 @@ def asked(made: Made, dataset, sets: Path, generator: Path, folder: Path):
 def built(made: Made, dataset, generator: Path, device):
     """What makes the images. ValueError for weights of other settings."""
     from replication.models.pairs.weights import load
-    from replication.upstream.diffusion import pipelines, unet
 
     recipe = made.recipe
     expected, origin = {"recipe": recipe.model_dump(mode="json")}, read_json(generator / ORIGIN)
@@ -89,10 +91,14 @@ def built(made: Made, dataset, generator: Path, device):
     if any(origin.get(key) != value for key, value in expected.items()):
         raise ValueError(f"{generator / ORIGIN}: of other settings; `dvc repro generator` makes it")
     if recipe.kind == "class-conditional":
+        from replication.upstream.diffusion import unet
+
         model = unet.build(recipe, dataset.train.inputs.shape[1:], dataset.classes)
         load(model, generator / WEIGHTS)
         revision = f"md5:{md5(generator / WEIGHTS)}"
         return unet.Conditional(recipe, made.augments, model, revision, device)
+    from replication.upstream.diffusion import pipelines
+
     pipeline, revision = pipelines.load(recipe, made.augments.kind, device)
     if recipe.training is not None:
         load(

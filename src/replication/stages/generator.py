@@ -13,6 +13,7 @@ from replication import settings
 from replication.files import checksums, write_json
 from replication.settings import AnyGenerator, Prepared
 from replication.settings.generators import Published
+from replication.stages import clock
 from replication.stages.train import CHECKPOINTS, count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, processor
@@ -28,6 +29,7 @@ def main() -> None:
         prepare(prepared, SETS, CHECKPOINTS, place(everything.profile.profile, prepared))
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"generators.{prepared.generator}: {error}") from error
+    clock.record(everything.profile.profile, "generator", named)
 
 
 def place(profile: str, prepared: Prepared) -> Path:

@@ -1,6 +1,6 @@
 """`python -m replication.stages.judged PROFILE EXPERIMENT DATASET UPSTREAM`: made images as views.
 
-Stored as the views of other upstreams, and for train and validation split each besides
+Stored as the views of other upstreams, and for each split besides
 `<split>_shown.npy` (V, n) int64, the class that a classifier of all data sees, and
 `<split>_kept.npy` (V, n) bool, whether an image passes the filters; made.json says of which
 manifest and classifiers. How many show another class than their label is printed, and stands in
@@ -15,6 +15,7 @@ from replication import cells, settings
 from replication.files import checksums, md5, write_json
 from replication.report.folders import whole
 from replication.settings import Made, Recipe
+from replication.stages import clock
 from replication.stages.generate import asked, images
 from replication.stages.generator import place
 from replication.stages.judges import JUDGES, classifier
@@ -45,6 +46,7 @@ def main() -> None:
         f"{100 * found.other:.1f} % show another class than their label; the filters keep "
         f"{100 * found.kept:.1f} %, of which {100 * found.other_of_kept:.1f} % do"
     )
+    clock.record(profile, "judged", named)
 
 
 def store(
@@ -73,7 +75,7 @@ def store(
         {"manifest": md5(where / MANIFEST), "judges": checksums(trained / made.dataset)},
     )
     arrays = {}
-    for part in ("train", "validation"):
+    for part in made.parts:
         split = getattr(dataset, part)
         shape, sample = (recipe.views, len(split)), torch.as_tensor(split.inputs[:1]).shape[1:]
         labels = F.one_hot(torch.from_numpy(split.labels), dataset.classes).float().numpy()

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums
 from replication.settings import Recipe
+from replication.stages import clock
 from replication.stages.train import CHECKPOINTS, count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, processor
@@ -28,6 +29,7 @@ def main() -> None:
         train(judges, SETS, CHECKPOINTS, JUDGES / everything.profile.profile / judges.dataset)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"{', '.join(named.values())}: {error}") from error
+    clock.record(everything.profile.profile, "judges", named)
 
 
 def train(judges: settings.Judges, sets: Path, checkpoints: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from replication import settings
 from replication.files import checksums, write_json
+from replication.stages import clock
 from replication.stages.train import CHECKPOINTS, count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import SETS, code, device_of, pretrained, processor
@@ -24,6 +25,7 @@ def main() -> None:
         pretrain(network, SETS, CHECKPOINTS, folder)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"networks.{network.network}: {error}") from error
+    clock.record(everything.profile.profile, "pretrain", named)
 
 
 def pretrain(planned: settings.Pretrained, sets: Path, checkpoints: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from replication import cells, settings
 from replication.files import replacing
+from replication.stages import clock
 from replication.stages.train import CHECKPOINTS, count
 from replication.stages.wanted import planned, wanted
 from replication.training.cell import Work
@@ -26,6 +27,7 @@ def main() -> None:
             write(method, everything.profile.profile)
     except (FloatingPointError, FileNotFoundError, ValueError) as error:
         raise SystemExit(f"{', '.join(named.values())}: {error}") from error
+    clock.record(everything.profile.profile, "sheet", named)
 
 
 def write(planned: settings.Planned, profile: str) -> None:

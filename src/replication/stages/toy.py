@@ -14,6 +14,7 @@ from tqdm import tqdm
 from replication import cells
 from replication.files import write_json
 from replication.settings import AnyReading, AnyRefiner, load
+from replication.stages import clock
 from replication.stages.train import count
 
 DIGITS = 4
@@ -33,6 +34,7 @@ def main() -> None:
     except ValueError as error:
         hint = "it may be that learning_rate or a reading's beta is too high"
         raise SystemExit(f"profiles/{profile}.yaml: toy: {error}; {hint}") from error
+    clock.record(profile, "toy", {"experiment": "toy"})
 
 
 def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dict[str, Any]:

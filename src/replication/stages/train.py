@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from replication import cells, settings
 from replication.cells import CellFile, Method, Provenance, Seed
+from replication.stages import clock
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -41,6 +42,7 @@ def main() -> None:
         raise SystemExit(f"profile {profile} has no such method: {method}")
 
     run(planned, profile)
+    clock.record(profile, "train", vars(method))
 
 
 def run(planned: settings.Planned, profile: str) -> None:

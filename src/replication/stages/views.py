@@ -16,6 +16,7 @@ from tqdm import tqdm
 from replication import settings
 from replication.files import checksums, writable, write_json
 from replication.report.folders import whole
+from replication.stages import clock
 from replication.stages.wanted import planned, wanted
 
 CHUNK = 512
@@ -31,6 +32,7 @@ def main() -> None:
         if recipe.views:
             store(recipe, named["dataset"], SETS, folder)
         write_json(folder / "views.json", views_of(recipe, checksums(SETS / named["dataset"])))
+    clock.record(everything.profile.profile, "views", named)
 
 
 def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:

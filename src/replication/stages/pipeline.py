@@ -46,6 +46,11 @@ def stages(profile: str) -> dict[str, Stage]:
     }
 
 
+def group(profile: str, name: str) -> list[str]:
+    """Stages of a profile that `dvc repro NAME` means; where there are none, DVC runs all."""
+    return [stage for stage in stages(profile) if stage.partition("@")[0] == name]
+
+
 def _outs(stage: dict) -> list[str]:
     """An entry with options is a mapping with the path as its key."""
     entries = [*stage["outs"], *stage.get("metrics", [])]

@@ -2,14 +2,15 @@
 
 Runs what DVC finds changed, in the order of dvc.yaml's dependencies, and records it in dvc.lock
 as `dvc repro` does: that finds nothing to do afterwards. A stage that fails is named with what it
-said, and those that do not need it go on.
+said, and those that do not need it go on. A STAGE that the active profile lacks, as a table, is an
+error here; `dvc repro` would run all of them.
 """
 
 import argparse
 import logging
 
 from replication import settings
-from replication.stages import side_by_side
+from replication.stages import pipeline, side_by_side
 
 
 def main() -> None:
@@ -19,18 +20,30 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     if arguments.jobs < 1:
         raise SystemExit(f"--jobs: a number >= 1 is expected, got {arguments.jobs}")
-    settings.load()
+    profile = settings.load().profile.profile
     logging.getLogger("dvc").setLevel(logging.WARNING)
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
     try:
         with Repo() as repo, lock_repo(repo):
+            require(repo, profile, arguments.stages)
             failed = reproduce(repo, arguments.stages, arguments.jobs)
     except DvcException as error:
         raise SystemExit(f"dvc: {error}") from error
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}; what needs them was not run")
+
+
+def require(repo, profile: str, targets: list[str]) -> None:
+    """SystemExit, naming the profiles that have it, if the active one has no stage of a target."""
+    from dvc.repo.reproduce import collect_stages
+
+    for target in targets:
+        if not collect_stages(repo, [target]):
+            others = [name for name in settings.profiles() if pipeline.group(name, target)]
+            remedy = f"make profile NAME=..., of {', '.join(others)}" if others else "nor has one"
+            raise SystemExit(f"profile {profile} has no {target}: {remedy}")
 
 
 def reproduce(repo, targets: list[str], jobs: int) -> list[str]:

@@ -63,7 +63,7 @@ lint: .venv/installed
 
 docs: .venv/installed
 	@mkdocs --version >/dev/null 2>&1 || pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[docs]'
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 .venv/installed: $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'

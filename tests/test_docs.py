@@ -1,5 +1,6 @@
 """No page of the documentation sends its reader to what is not there, and neither does the site."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,18 +11,30 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "notebooks").glob("*.ipynb"),
+]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
 
+def text(page):
+    """What stands in a page; of a notebook, between its code."""
+    if page.suffix != ".ipynb":
+        return page.read_text("utf-8")
+    cells = json.loads(page.read_text("utf-8"))["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
+
+
 def anchors(page):
-    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    heads = re.findall(r"^#+ (.+)$", text(page), re.M)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page):
-    for name, anchor in LINK.findall(page.read_text("utf-8")):
+    for name, anchor in LINK.findall(text(page)):
         target = page.parent / name if name else page
         assert target.exists(), name
         assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
@@ -58,9 +71,13 @@ def test_every_link_of_the_site_leads_to_a_file_of_it(site):
                 assert target.exists(), f"{page.relative_to(site)}: {link}"
 
 
-def test_the_site_has_diagrams_signatures_and_the_tables_that_findings_quotes(site):
+def test_the_site_has_diagrams_signatures_notebooks_and_the_tables_that_findings_quotes(site):
     assert '<pre class="mermaid">' in (site / "architecture/index.html").read_text("utf-8")
     method = (site / "saflex/index.html").read_text("utf-8")
     for name in ("SAFLEX", "Posterior", "solve", "soft_cross_entropy"):
         assert f'id="saflex.{name}"' in method, name
+    notebook = (site / "files/notebooks/05_reading_the_results.html").read_text("utf-8")
+    assert "<code>planted</code> is the positive control" in notebook
+    assert "data:image/png;base64" in notebook
+    assert not [*site.rglob("*.ipynb")]
     assert (site / "files/results/planted/tables/planted/planted/index.html").exists()

@@ -67,7 +67,7 @@ docs: .venv/installed
 
 .venv/installed: $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; run: make PYTHON=/path/to/python3.11")'
-	@echo "environment: .venv, about $(if $(CPU),2,6) GB, 3 to 5 minutes"
+	@echo "environment: .venv, about $(if $(CPU),2,7) GB, 3 to 5 minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r $(LOCK)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

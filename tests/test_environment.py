@@ -147,6 +147,14 @@ def test_ray_is_left_to_those_who_have_a_cluster():
     assert "ray" not in {x.split("==")[0] for x in lines(LOCK)}
 
 
+def test_the_version_and_its_date_are_the_same_wherever_they_stand():
+    citation = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
+    heads = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    released = next(head for head in heads if head != "Unreleased")
+    assert str(citation["version"]) == PROJECT["version"]
+    assert released == f"{citation['version']}, {citation['date-released']}"
+
+
 # ---- make ----------------------------------------------------------------------------------------
 @pytest.fixture
 def make(tmp_path, monkeypatch):

@@ -24,13 +24,3 @@ def test_every_quote_is_in_its_table(page):
     assert found
     for quote, source in found:
         assert quote in source.read_text(encoding="utf-8"), quote
-
-
-def test_every_command_names_a_profile_and_a_table_of_it():
-    from replication import settings
-
-    text = (DOCS / "findings.md").read_text(encoding="utf-8")
-    commands = re.findall(r"make profile NAME=([\w-]+) && dvc repro (\w+)", text)
-    assert commands
-    for profile, table in commands:
-        assert getattr(settings.load(profile).profile.tables, table), (profile, table)

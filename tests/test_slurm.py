@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replication.stages import cluster, generate, missing, report, side_by_side, table, train
+from replication.stages import clock, cluster, generate, missing, report, side_by_side, table, train
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/slurm.md").read_text()
@@ -35,6 +35,7 @@ def reached(monkeypatch):
     stand_in(table, "table", (Path(), []))
     stand_in(report, "report", [])
     monkeypatch.setattr(missing.cells, "result", lambda *_: None)
+    monkeypatch.setattr(clock, "record", lambda *_: None)
     return found
 
 

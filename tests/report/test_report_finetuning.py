@@ -7,8 +7,9 @@ from replication import cells as store
 from replication import settings
 from replication.cells import CellFile, Data, Score, Seed
 from replication.report import finetuning, sections, tables
-from replication.report.frames import read_cells
+from replication.report.frames import KEYS, read_cells
 from replication.report.grid import markdown
+from replication.report.layouts import results_grid
 from replication.report.reference import paper_value
 from replication.stages.table import table
 
@@ -17,7 +18,7 @@ COEFFICIENTS = (0.0, 0.5, 1.0)
 FINAL = {"zero-shot-digits": (70, 60), "lp-ft-digits": (83, 40), "flyp-digits": (84, 48)}
 
 
-QUICK = settings.load("quick")
+QUICK, FULL = settings.load("quick"), settings.load("full")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,23 @@ def test_the_table_is_written_with_its_curve(populated):
     assert "| 84.00 ± 0.98 | 48.00 ± 0.98 | 77.00 ± 0.49 | 54.00 ± 0.49 |" in text
     assert "iwildcam<br>ood, ensembled" in text
     assert any(sentence.startswith("SAFLEX, calibrated for pairs: of 1 cell") for sentence in said)
+
+
+def test_each_column_has_its_own_headroom(populated):
+    frame = tables.tidy(read_cells(populated, ["contrastive"]), (TABLE,))
+    rows = frame[(frame["model"] == "flyp-digits") & (frame["upstream"] != "none")]
+    found = rows[rows["role"] == "baseline"].set_index("column")["headroom"]
+    assert found.to_dict() == pytest.approx({0: 0.0, 1: -12.0, 2: 0.0, 3: -6.0})
+
+
+def test_columns_that_nobody_has_run_are_told_apart():
+    full = read_cells(FULL, ["contrastive"])
+    frame = tables.tidy(full, (TABLE,))
+    grid = results_grid(TABLE, frame, full.legend)
+    tests = ["id", "ood", "id, ensembled", "ood, ensembled"]
+    assert [*map(str, grid.columns[1:])] == [f"iwildcam\n{test}" for test in tests]
+    count = len(frame.drop_duplicates(KEYS))
+    assert grid.notes[0].endswith(f"{count} of {count} cells are not run.")
 
 
 def test_methods_are_compared_with_flyp_seed_by_seed(populated):

@@ -1,13 +1,15 @@
 """Table 3: the paper's rows beside ours, what images show, and the contact sheet."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from replication import cells as store
 from replication import settings
 from replication.cells import CellFile, Data, Made, Score, Seed
-from replication.report import generated, sections, tables
+from replication.report import generated, layouts, sections, tables
 from replication.report.frames import Column, read_cells
+from replication.report.glance import verdict_sentences
 from replication.report.grid import markdown
 from replication.report.reference import paper_difference, paper_value
 from replication.stages.table import table
@@ -15,11 +17,13 @@ from replication.stages.table import table
 TABLE = next(t for t in tables.TABLES if t.name == "table3")
 QUICK = settings.load("quick")
 SCORES = {"none": 80, "paper": 79, "posterior": 84, "oracle": 85}
+ID_SCORES = {"none": 91, "paper": 89, "posterior": 90}
 
 
 @pytest.fixture
 def populated(tmp_path, monkeypatch):
-    """Four points more with `posterior`, and on one set what images show and a contact sheet."""
+    """Four points more with `posterior`, and one less in distribution, where one set has a test;
+    on the other what images show and a contact sheet."""
     monkeypatch.chdir(tmp_path)
     for planned in settings.methods(QUICK):
         if planned.method.experiment == "generated":
@@ -44,9 +48,11 @@ def made(cell):
     tests = ["ood", "id"] if cell.dataset == "digits-inverted" else ["test"]
     seeds = []
     for seed in range(6):
-        of = {"weights": "final", "value": (SCORES.get(cell.refiner, 80) + seed / 4) / 100}
-        metrics = ("accuracy", "auroc")
-        scores = [Score(split=test, metric=m, **of) for test in tests for m in metrics]
+        scores = []
+        for test in tests:
+            known = ID_SCORES if test == "id" else SCORES
+            of = {"weights": "final", "value": (known.get(cell.refiner, 80) + seed / 4) / 100}
+            scores += [Score(split=test, metric=m, **of) for m in ("accuracy", "auroc")]
         seeds.append(Seed(seed=seed, scores=scores))
     data = Data(files={}, train=80, validation=120, tests=dict.fromkeys(tests, 511))
     return CellFile(cell=cell, settings={}, data=data, metric="accuracy", seeds=seeds)
@@ -82,8 +88,61 @@ def test_the_table_is_written_with_what_images_show_and_a_sheet(populated):
     assert "table3-digits-lookalikes-posterior-sheet.png" in names
     text = (folder / "table3.md").read_text()
     assert "| digits-lookalikes | class to image | 320 | 12.5 | 75.0 | 6.2 |" in text
-    assert "digits-inverted<br>accuracy" in text
+    assert "In 0 of 1 line the share of another class is larger" in text
     assert "+4.00" in text
+
+
+def test_both_tests_of_a_data_set_that_has_two(populated):
+    cells = read_cells(populated, ["generated"])
+    frame = tables.tidy(cells)
+    grid = layouts.results_grid(TABLE, frame, cells.legend)
+    heads = ["digits-lookalikes\naccuracy", "digits-inverted\naccuracy, ood",
+             "digits-inverted\naccuracy, id"]  # fmt: skip
+    assert [*map(str, grid.columns[1:])] == heads
+    means = {row.label: [text.value for text in row.cells] for row in grid.groups[2].rows}
+    assert means["posterior"] == pytest.approx([84.625, 84.625, 90.625])
+    assert means["SAFLEX, as in the paper"] == pytest.approx([79.625, 79.625, 89.625])
+    gains = layouts.differences_grid(TABLE, frame, cells.legend)
+    found = {
+        group.heading.main: (group.heading.small[0], row.cells[0].value)
+        for group in gains.groups
+        for row in group.rows
+        if row.label == "posterior" and "class to image, clean" in group.heading.main
+    }
+    of = "small-cnn · class to image, clean + augmented"
+    assert {heading: gain for heading, (_, gain) in found.items()} == pytest.approx(
+        {
+            f"digits-lookalikes, {of}": 4.0,
+            f"digits-inverted, {of}: accuracy, ood": 4.0,
+            f"digits-inverted, {of}: accuracy, id": -1.0,
+        }
+    )
+    assert "alone 91.63" in found[f"digits-inverted, {of}: accuracy, id"][0]
+    second = layouts.second_grid(TABLE, frame, cells)
+    heads = ["digits-lookalikes", "digits-inverted\nood"]
+    assert [*map(str, second.columns[1:])] == heads
+
+
+def test_verdicts_are_counted_of_the_first_test(populated):
+    cells = read_cells(populated, ["generated"])
+    grid = cells.grid[(cells.grid["role"] == "reading") & (cells.grid["refiner"] == "posterior")]
+    said = verdict_sentences(tables.tidy(cells), cells.legend)
+    (of,) = (sentence for sentence in said if sentence.startswith("posterior"))
+    assert of.startswith(f"posterior: of {len(grid)} cells")
+    assert "worse" not in of
+
+
+def test_a_data_set_that_nobody_has_run_has_its_first_test_alone():
+    frame = tables.tidy(read_cells(QUICK, ["generated"]))
+    assert set(frame["column"]) == {0}
+
+
+def test_it_is_said_where_filters_leave_a_larger_share_of_wrong_images():
+    rows = pd.DataFrame(
+        {"other": [10.0, 20, 30, 5], "kept": [50.0, 100, 50, 0], "other_of_kept": [20.0, 20, 10, 0]}
+    )
+    assert generated.filtered_sentence(rows).startswith("In 1 of 4 lines ")
+    assert generated.filtered_sentence(rows.iloc[:1]).startswith("In 1 of 1 line ")
 
 
 def test_a_picture_s_caption_says_label_and_weight(populated):

@@ -55,9 +55,20 @@ def shown_grid(table: Table, rows: pd.DataFrame, cells: Cells) -> Grid:
         groups=groups,
         notes=[
             "Of the training split. What an image shows is what a classifier of all data says, of "
-            "every split and domain, which is used for nothing that is trained."
+            "every split and domain, which is used for nothing that is trained.",
+            filtered_sentence(rows),
         ],
         number=table.number,
+    )
+
+
+def filtered_sentence(rows: pd.DataFrame) -> str:
+    """In how many rows of `shown` the filters leave a larger share of another class."""
+    raised = int(((rows["kept"] > 0) & (rows["other_of_kept"] > rows["other"])).sum())
+    lines = "line" if len(rows) == 1 else "lines"
+    return (
+        f"In {raised} of {len(rows)} {lines} the share of another class is larger among what the "
+        "filters keep than among all."
     )
 
 

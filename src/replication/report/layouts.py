@@ -26,10 +26,10 @@ PLACE = ["dataset", "split", "weight_ensembling"]
 def results_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
     """Methods by data sets and columns: ours, and under it the paper's where it has that."""
     rows = frame[frame["table"] == table.name]
-    shown = [(d, i) for d in rows["dataset"].unique() for i, _ in enumerate(table.columns)]
     own = rows.groupby(["dataset", "column"])[["split", "weights", "metric"]].first()
-    several = len(table.columns) > 1
-    columns = [_column(name, own.loc[name, i], several) for name, i in shown]
+    shown = [(name, i) for name, of in _columns(rows).items() for i in of]
+    several = _several(rows)
+    columns = [_column(name, own.loc[(name, i)], name in several) for name, i in shown]
     groups = _by_method(rows, shown, legend, name_model=rows["model"].nunique() > 1)
     return Grid(
         name=f"{table.name}-results",
@@ -45,13 +45,13 @@ def results_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
 def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
     """Refiner minus upstream alone, seed by seed, the paper's beside it, and the verdict.
 
-    A group for each setting, and for each column of the table.
+    A group for each setting, and for each column of the table that its data set has.
     """
     rows = frame[frame["table"] == table.name]
     columns = ["Method", "Minus upstream, verdict", "The paper's"]
     kinds = list(dict.fromkeys(chain.from_iterable(rows["controls"])))
     columns += [f"Minus its {kind} control" for kind in kinds]
-    groups = []
+    several, groups = _several(rows), []
     for setting, i in product(settings_of(rows), range(len(table.columns))):
         group = rows[(rows[SETTING] == list(setting)).all(axis=1) & (rows["column"] == i)]
         refined = group[group["role"] != "baseline"].to_dict("records")
@@ -64,7 +64,7 @@ def differences_grid(table: Table, frame: pd.DataFrame, legend: Legend) -> Grid:
         if lines:
             alone = group[group["role"] == "baseline"].to_dict("records")
             heading = _heading(setting, alone, legend)
-            if len(table.columns) > 1:
+            if refined[0]["dataset"] in several:
                 heading = replace(heading, main=f"{heading.main}: {scored_text(refined[0])}")
             groups.append(Group(heading, lines))
     return Grid(
@@ -86,12 +86,16 @@ def second_grid(table: Table, frame: pd.DataFrame, cells: Cells) -> Grid | None:
     column, of_what = table.second
     found = in_percent(analyse(cells, column))
     rows = found[table.holds(found)].assign(column=0)
-    rows = rows.merge(frame.loc[frame["table"] == table.name, KEYS].drop_duplicates(), on=KEYS)
+    of_table = frame[frame["table"] == table.name]
+    rows = rows.merge(of_table[KEYS].drop_duplicates(), on=KEYS)
+    told = rows[rows["dataset"].isin(_several(of_table))]
+    tests = told.groupby("dataset")["split"].first().dropna()
     shown = [(name, 0) for name in rows["dataset"].unique()]
+    columns = [Text(name, (tests[name],) if name in tests else ()) for name, _ in shown]
     return Grid(
         name=f"{table.name}-second",
         title=f"{table.title}: {METRICS[column.metric]} on the test split, percent",
-        columns=[Text("Method"), *(Text(name) for name, _ in shown)],
+        columns=[Text("Method"), *columns],
         groups=_by_method(rows, shown, cells.legend, name_model=True, paper=False),
         notes=[of_what],
         number=table.number,
@@ -170,23 +174,38 @@ def _sorted(rows: pd.DataFrame, legend: Legend) -> Iterator:
     return ((key, groups[key]) for key in order)
 
 
+def _columns(rows: pd.DataFrame) -> dict[str, list[int]]:
+    """By data set, the columns of a table that it has. rows: of tables.tidy, one table."""
+    groups = rows.groupby("dataset", sort=False)["column"]
+    return {name: sorted(of.unique()) for name, of in groups}
+
+
+def _several(rows: pd.DataFrame) -> set[str]:
+    """Data sets that have more than one."""
+    return {name for name, of in _columns(rows).items() if len(of) > 1}
+
+
 def _column(dataset: str, own: pd.Series, several: bool) -> Text:
     """A data set above its scores, with the metric and, where there are several, what they are."""
-    if pd.isna(own["metric"]):
-        return Text(dataset)
-    metric = METRICS.get(own["metric"], own["metric"])
-    return Text(dataset, (scored_text(own) if several else metric,))
+    if several:
+        return Text(dataset, (scored_text(own),))
+    return Text(dataset, () if pd.isna(own["metric"]) else (_metric(own["metric"]),))
+
+
+def _metric(name: str) -> str:
+    return METRICS.get(name, name)
 
 
 def scored_text(own: Mapping[str, Any]) -> str:
-    """A score's metric, split and, if ensembled, weights in words."""
-    metric = own["metric"] if pd.isna(own["metric"]) else METRICS.get(own["metric"], own["metric"])
+    """A score's metric, unless nobody has run it, split and, if ensembled, weights in words."""
+    metric = [] if pd.isna(own["metric"]) else [_metric(own["metric"])]
     weights = ["ensembled"] if own["weights"] == "ensembled" else []
-    return ", ".join([*([] if pd.isna(metric) else [metric]), own["split"], *weights])
+    return ", ".join([*metric, own["split"], *weights])
 
 
 def _notes(rows: pd.DataFrame) -> list[str]:
-    models, missing = list(dict.fromkeys(rows["model"])), int((~rows["run"]).sum())
+    planned = rows.drop_duplicates(KEYS)
+    models, missing = list(dict.fromkeys(planned["model"])), int((~planned["run"]).sum())
     notes = [f"Model: {models[0]}."] if len(models) == 1 else []
     seeds = sorted({int(n) for n in rows["n"].dropna()})
     if seeds:
@@ -195,7 +214,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
     if rows["paper_mean"].notna().any():
         notes.append("The paper's: mean ± standard deviation.")
     if missing:
-        notes.append(f"{missing} of {len(rows)} cells are not run.")
+        notes.append(f"{missing} of {len(planned)} cells are not run.")
     return [" ".join(notes)] if notes else []
 
 

@@ -151,14 +151,14 @@ def _judge(row: dict) -> str | None:
     return verdict(gain, controls)
 
 
-def headroom(cells: Cells) -> pd.DataFrame:
-    """How much there is to gain, one row per SETTING with an upstream.
+def headroom(cells: Cells, column: Column = OWN) -> pd.DataFrame:
+    """How much there is to gain of a column's score, one row per SETTING with an upstream.
 
     The best, by its mean, of training on clean samples alone, on clean train + validation samples,
     and of the upstream on train + validation, minus the upstream alone: `best` says which, then
     mean, low, high. Settings in which nothing can be compared are absent.
     """
-    scores = headline(cells)
+    scores = headline(cells, column)
     clean = scores["upstream_kind"] == "none"
     alone = scores["role"] == "baseline"
     both = (scores["kind"] == "none") & scores["train_on_validation"] & (scores["share"] == 1)

@@ -31,8 +31,8 @@ class Table:
     """A table of scores: what it is about and whose cells are in it.
 
     number: the paper's, empty for a table beyond its own. upstreams: their kinds. columns: which
-    scores, the first of which differences and figures are of. second: another metric of the cells,
-    with what it is of.
+    scores, the first of which verdicts are counted and figures drawn of; the others are of data
+    sets that have such a test. second: another metric of the cells, with what it is of.
     """
 
     name: str
@@ -88,6 +88,7 @@ TABLES = (
             "img2img-finetuned",
         ),
         AUROC,
+        (OWN, Column("id")),
     ),
     Table("table2", "2", "Tabular data, CutMix", "tabular", ("tabular-cutmix",), AVERAGE_PRECISION),
 )
@@ -113,13 +114,12 @@ def tidy(cells: Cells, of_paper: tuple[Table, ...] = TABLES) -> pd.DataFrame:
 
     Columns of statistics.analyse, with `table`, its name, and `column`, the number of the column in
     it; the headroom of the row's setting; and the paper's value and difference (lowest and highest
-    over paper_sets data sets).
+    over paper_sets data sets). A column but the first has the data sets with scores of its split
+    or, where none of their cells was run, figures of the paper's.
     """
-    room = headroom(cells).rename(columns={"mean": "headroom", "best": "headroom_best"})
-    room = room.rename(columns={"low": "headroom_low", "high": "headroom_high"})
     tables, frames = [*of_paper, *further(cells)], []
     analysed = {
-        column: in_percent(analyse(cells, column).merge(room, "left", on=SETTING))
+        column: _with_headroom(cells, column)
         for column in {column: None for table in tables for column in table.columns}
     }
     for table in tables:
@@ -127,10 +127,28 @@ def tidy(cells: Cells, of_paper: tuple[Table, ...] = TABLES) -> pd.DataFrame:
             rows = analysed[column][table.holds(analysed[column])]
             paper = [_paper(table.number, row, column) for row in rows.to_dict("records")]
             rows = rows.assign(**pd.DataFrame(paper, columns=PAPER, index=rows.index, dtype=float))
-            frames.append(rows.assign(table=table.name, column=i))
+            rows = rows.assign(table=table.name, column=i)
+            frames.append(rows[_tested(rows, column, cells)] if i else rows)
     frame = pd.concat(frames, ignore_index=True).drop(columns=OPTIONS)
     first = ["table", "column", *KEYS]
     return frame[[*first, *(name for name in frame if name not in first)]]
+
+
+def _with_headroom(cells: Cells, column: Column) -> pd.DataFrame:
+    room = headroom(cells, column).rename(columns={"mean": "headroom", "best": "headroom_best"})
+    room = room.rename(columns={"low": "headroom_low", "high": "headroom_high"})
+    return in_percent(analyse(cells, column).merge(room, "left", on=SETTING))
+
+
+def _tested(rows: pd.DataFrame, column: Column, cells: Cells) -> pd.Series:
+    """Whether the data set of a row has the split of a column: a score of it or, where none of its
+    cells was run, a figure of the paper's."""
+    of = ["experiment", "dataset"]
+    tested = cells.scores.loc[cells.scores["split"] == column.split, of].drop_duplicates()
+    scored = pd.MultiIndex.from_frame(rows[of]).isin(pd.MultiIndex.from_frame(tested))
+    paper = rows[["paper_mean", "paper_low"]].notna().any(axis=1)
+    known = rows.assign(paper=paper).groupby(of)[["run", "paper"]].transform("any")
+    return scored | (~known["run"] & known["paper"])
 
 
 def in_percent(frame: pd.DataFrame) -> pd.DataFrame:

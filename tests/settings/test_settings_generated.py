@@ -136,6 +136,11 @@ def test_a_data_set_has_a_rate_of_its_own():
     assert rates == {"cub": 0.01, "iwildcam-mini": 0.001}
 
 
+def test_judges_have_the_rate_of_their_data_set():
+    found = {of.dataset: of.model.learning_rate for of in settings.judges(load("full"))}
+    assert found == {"cub": 0.01, "iwildcam-mini": 0.001}
+
+
 def test_images_are_made_of_what_is_trained_on(copy):
     assert {(m.upstream, *m.parts) for m in settings.made(load())} == {
         (name, "train") for name in load().profile.generated.upstreams

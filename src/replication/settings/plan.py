@@ -236,14 +236,15 @@ class Judges(Strict):
 
 
 def judges(settings: Settings) -> list[Judges]:
-    """Those of every data set of a diffusion model."""
+    """Those of every data set of a diffusion model, with the learning rate that training has on
+    it."""
     return [
         Judges(
             experiment=experiment,
             dataset=dataset,
             source=settings.datasets[dataset],
             judging=grid.judging,
-            model=settings.models[model],
+            model=settings.model(experiment, dataset, model),
             network=settings.networks[t.network] if (t := grid.judging.topics) else None,
             training=grid.training.model_copy(
                 update={"epochs": grid.judging.epochs, "batch_size": grid.judging.batch_size}

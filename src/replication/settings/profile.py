@@ -221,7 +221,7 @@ class Generated(Grid):
     copies: images made of each source. batch: made at a time. sheets: refiners that have a contact
     sheet, of the images that they drop and relabel. judges: the model of the classifiers that look
     at the images, and judging: how they are trained, see Judging. rates: learning
-    rates of data sets that have another than the model's.
+    rates of data sets that have another than the model's, in judging, too.
     """
 
     takes: ClassVar[str] = "images"

@@ -42,25 +42,36 @@ def train(judges: settings.Judges, sets: Path, checkpoints: Path, folder: Path) 
     from replication.training.evaluation import evaluate
     from replication.training.loop import fit
 
-    torch.set_num_threads(count("SAFLEX_THREADS", 1))
+    torch.set_num_threads(threads := count("SAFLEX_THREADS", 1))
     dataset = data.load(judges.dataset, judges.source, sets, 0)
     device, training = device_of(judges.training.device), judges.training
     for name in ("everything", "train"):
         seen = replace(dataset, train=getattr(dataset, name))
         problem = classifier(judges, seen, device)
-        identity = judges.dump() | {
-            "judge": name,
-            "files": checksums(sets / judges.dataset),
-            "code": code(judges.source.takes),
-            "torch": torch.__version__,
-            "processor": processor(),
-        }
-        kept = Checkpoints(checkpoints, identity)
+        files = checksums(sets / judges.dataset)
+        kept = Checkpoints(checkpoints, identity(judges, name, files, device, threads))
         with tqdm(total=training.epochs, desc=f"{judges.dataset}, {name}", unit="epoch") as bar:
             fit(problem, training, False, SEED, kept, bar.update)
         save(problem.model, folder / f"{name}.safetensors")
         found = evaluate(problem.model, dataset.everything, dataset.prepare)["accuracy"]
         print(f"{judges.dataset}: trained on {name}, {100 * found:.2f} % of all images are right")
+
+
+def identity(
+    judges: settings.Judges, name: str, files: dict[str, str], device, threads: int
+) -> dict:
+    """Everything that a classifier depends on, as `training.cell.Work.identity` has it of cells."""
+    import torch
+
+    return judges.dump() | {
+        "judge": name,
+        "files": files,
+        "code": code(judges.source.takes),
+        "torch": torch.__version__,
+        "device": device.type,
+        "processor": processor(),
+        "threads": threads,
+    }
 
 
 def classifier(judges: settings.Judges, dataset, device):

@@ -5,6 +5,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
@@ -123,6 +125,68 @@ def test_an_archive_of_something_else(tmp_path):
         data.load("cub", source, tmp_path, 0)
 
 
+SPLIT = "cub/train_test_split.txt"
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "message"),
+    [
+        ("cub/images.txt", (b"3 ", b""), r"images\.txt: line 3: a number and CLASS/FILE"),
+        ("cub/images.txt", (b"3 ", b"x3 "), r"images\.txt: line 3: .* got 'x3 002\."),
+        ("cub/images.txt", (b"4 ", b"3 "), r"images\.txt: line 4: number 3 stands above"),
+        ("cub/images.txt", (b"/03.jpg", b""), r"images\.txt: line 4: .* CLASS/FILE"),
+        ("cub/images.txt", (b"/03.jpg", b"/02.jpg"), r"names 002.*/02\.jpg 2 times"),
+        ("cub/images.txt", (b"jpg", b"\xff"), r"images\.txt: no UTF-8 text"),
+        ("cub/images.txt", (None, b"\n"), r"images\.txt: empty"),
+        (SPLIT, (b"3 1", b"3"), r"split\.txt: line 3: a number and 0 or 1"),
+        (SPLIT, (b"3 1", b"3 2"), r"split\.txt: line 3: .* got '3 2'"),
+        (SPLIT, (b"3 1\n", b""), r"number 3 is in images\.txt and not in train_test_split"),
+        (
+            SPLIT,
+            (b"16 0", b"16 0\n99 1"),
+            r"number 99 is in train_test_split\.txt and not in images",
+        ),
+        (SPLIT, (b" 0", b" 1"), r"train_test_split\.txt parts nothing"),
+        ("cub/classes.txt", (None, b""), r"classes\.txt: empty"),
+    ],
+)
+def test_an_odd_list_of_birds_is_named(tmp_path, file, damage, message):
+    source, files = FULL["cub"].model_copy(update={"held_out": 2, "side": 8}), birds()
+    old, new = damage
+    files[file] = new if old is None else files[file].replace(old, new)
+    archive(tmp_path / "cub" / source.archive, files)
+    with pytest.raises(ValueError, match=message) as caught:
+        data.load("cub", source, tmp_path, 0)
+    assert str(caught.value).startswith(f"{tmp_path / 'cub' / source.archive}: ")
+    assert str(caught.value).endswith("; take the published archive again")
+
+
+TINY = birds(each=4)
+
+
+@hypothesis.given(st.data())
+@hypothesis.settings(max_examples=40, deadline=None)
+def test_whatever_a_list_of_birds_has_it_is_read_or_refused(tmp_path_factory, drawn):
+    folder = tmp_path_factory.mktemp("birds")
+    source, files = FULL["cub"].model_copy(update={"held_out": 1, "side": 4}), dict(TINY)
+    file = drawn.draw(st.sampled_from(["cub/images.txt", SPLIT, "cub/classes.txt"]))
+    lines = files[file].splitlines(keepends=True)
+    at = drawn.draw(st.integers(0, len(lines) - 1))
+    lines[at] = drawn.draw(st.binary(max_size=12) | st.sampled_from([*lines, b"3 0\n", b"\n"]))
+    files[file] = b"".join(lines)
+    archive(path := folder / "cub" / source.archive, files)
+    assert outcome(source, folder).startswith((f"{path}: ", "8 images"))
+
+
+def outcome(source, folder):
+    """The error's message, or the number of images."""
+    try:
+        found = data.load("cub", source, folder, 0)
+    except ValueError as error:
+        return str(error)
+    return f"{len(found.everything)} images"
+
+
 @pytest.fixture
 def subset(tmp_path, monkeypatch):
     """A folder of WILDS with three images of each list, and the lists."""
@@ -162,6 +226,13 @@ def test_the_subset_of_iwildcam_follows_its_lists(subset):
         ("class", r"val_subset\.csv: row 2: class 7 is none"),
         ("folder", r"SAFLEX_WILDS names a folder with iwildcam_v2\.0/"),
         ("list", r"val_subset\.csv: no such file"),
+        (b"", r"val_subset\.csv: no CSV \(No columns to parse from file\); delete the list"),
+        (b"y\n1\n", r"val_subset\.csv: no column 'filename'; delete the list"),
+        (b"y,filename\n", r"val_subset\.csv: no row; delete the list"),
+        (b"y,filename\n0,\n", r"val_subset\.csv: row 1: no filename; delete the list"),
+        (b"y,filename\n0,a\n0,b,c\n", r"val_subset\.csv: no CSV \(.*line 3.*\); delete"),
+        (b"y,filename\nx,a.jpg\n", r"val_subset\.csv: row 1: class x is none of \[0, 24,"),
+        (b"y,filename\n0,\xff\n", r"val_subset\.csv: no CSV \(.*utf-8"),
     ],
 )
 def test_what_is_wrong_with_the_subset_is_named(subset, damage, message):
@@ -179,6 +250,8 @@ def test_what_is_wrong_with_the_subset_is_named(subset, damage, message):
             shutil.rmtree(images)
         case "list":
             (lists / wild.LISTS["validation"]).unlink()
+        case bytes():
+            (lists / wild.LISTS["validation"]).write_bytes(damage)
     with pytest.raises((ValueError, FileNotFoundError, data.DataError), match=message):
         load_subset(subset)
 

@@ -12,20 +12,31 @@ Pictures = Callable[[], Iterator[tuple[int, Image.Image]]]
 
 
 def decoded(path: Path, count: int, side: int, pictures: Pictures) -> np.ndarray:
-    """(count, 3, side, side) uint8, memory-mapped from a `.npy` that is written if it is not there.
+    """(count, 3, side, side) uint8, memory-mapped from a `.npy` that is written if it is not there
+    or damaged.
 
     pictures: each with its number, squeezed to a square by bicubic interpolation.
     ValueError if one is missing.
     """
-    if not path.exists():
-        with replacing(path) as temporary:
-            shape = count, 3, side, side
-            images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            there = np.zeros(count, bool)
-            for number, picture in pictures():
-                picture = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-                images[number], there[number] = np.asarray(picture).transpose(2, 0, 1), True
-            if not there.all():
-                raise ValueError(f"{count - there.sum()} of {count} pictures are missing")
-            images.flush()
+    shape = count, 3, side, side
+    if (images := _kept(path, shape)) is not None:
+        return images
+    with replacing(path) as temporary:
+        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+        there = np.zeros(count, bool)
+        for number, picture in pictures():
+            picture = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+            images[number], there[number] = np.asarray(picture).transpose(2, 0, 1), True
+        if not there.all():
+            raise ValueError(f"{count - there.sum()} of {count} pictures are missing")
+        images.flush()
     return np.load(path, mmap_mode="c", allow_pickle=False)
+
+
+def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """What a file has; None if it is not there, cut short or of another shape."""
+    try:
+        images = np.lib.format.open_memmap(path, "c")
+    except (FileNotFoundError, ValueError):
+        return None
+    return images if (images.shape, images.dtype) == (shape, np.uint8) else None

@@ -33,6 +33,7 @@ CLASSES = {
 }
 """WILDS' numbers of them."""
 PLAIN = "photo"
+AGAIN = "delete the list, and `dvc repro` downloads it again"
 
 
 def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDataset:
@@ -40,7 +41,8 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
 
     The lists have no test in the distribution of training; `extra` are ALIA's further training
     images, most of them from other places. DataError without the folder; ValueError, naming list
-    and row, for a class that is not one of CLASSES; FileNotFoundError for an image that is missing.
+    and row, for a malformed list and a class that is not one of CLASSES; FileNotFoundError for an
+    image that is missing.
     """
     root = wilds(name) / "train"
     known, splits = [*CLASSES], {}
@@ -48,10 +50,11 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
         path = folder / file
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file")
-        rows = pd.read_csv(path)
+        rows = _listed(path)
         if (wrong := rows[~rows["y"].isin(known)]).size:
             raise ValueError(
-                f"{path}: row {wrong.index[0] + 1}: class {wrong['y'].iloc[0]} is none"
+                f"{path}: row {wrong.index[0] + 1}: class {wrong['y'].iloc[0]} is none of "
+                f"{known}; {AGAIN}"
             )
         stored = folder.parent / ".unpacked" / f"{name}-{md5(path)[:16]}-{source.side}.npy"
 
@@ -78,3 +81,19 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
             np.concatenate([w.inputs for w in whole]), np.concatenate([w.labels for w in whole])
         ),
     )
+
+
+def _listed(path: Path) -> pd.DataFrame:
+    """The rows of a list, each with `y` and a `filename`."""
+    try:
+        rows = pd.read_csv(path, dtype={"filename": str})
+    except ValueError as error:
+        raise ValueError(f"{path}: no CSV ({str(error).strip()}); {AGAIN}") from error
+    for column in ("y", "filename"):
+        if column not in rows:
+            raise ValueError(f"{path}: no column {column!r}; {AGAIN}")
+    if rows.empty:
+        raise ValueError(f"{path}: no row; {AGAIN}")
+    if (blank := np.flatnonzero(rows["filename"].isna())).size:
+        raise ValueError(f"{path}: row {blank[0] + 1}: no filename; {AGAIN}")
+    return rows.reset_index(drop=True)

@@ -1,0 +1,40 @@
+"""The file of decoded pictures: read where it is whole, and otherwise written again."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from replication.data.images.decoded import decoded
+
+
+def pictures(calls):
+    def made():
+        calls.append(len(calls))
+        for i in range(3):
+            yield i, Image.new("RGB", (6, 6), (40 * i, 0, 0))
+
+    return made
+
+
+def test_it_is_decoded_once(tmp_path):
+    calls, path = [], tmp_path / "kept" / "a.npy"
+    for _ in range(2):
+        images = decoded(path, 3, 4, pictures(calls))
+        assert images[:, 0, 0, 0].tolist() == [0, 40, 80]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("left", [0, 5, 40, 130, -1])
+def test_a_file_that_was_cut_short_is_written_again(tmp_path, left):
+    calls, path = [], tmp_path / "a.npy"
+    whole = np.array(decoded(path, 3, 4, pictures(calls)))
+    path.write_bytes(path.read_bytes()[:left])
+    assert (decoded(path, 3, 4, pictures(calls)) == whole).all()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("other", [np.zeros((2, 3, 4, 4), np.uint8), np.zeros((3, 3, 4, 4))])
+def test_a_file_of_other_images_is_written_again(tmp_path, other):
+    path = tmp_path / "a.npy"
+    np.save(path, other)
+    assert decoded(path, 3, 4, pictures([]))[2, 0].max() == 80

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_makers import save
+from safetensors.torch import load_file, save_file
 
 from replication.settings.generators import Adaptation, InstructPix2Pix, StableDiffusion
 from replication.settings.upstreams import Edit, ImageToImage, TextToImage
@@ -136,6 +137,26 @@ def test_pickled_weights_are_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="Download it where there is a network, in safetensors"):
         pipelines.load(settings, "text2img", CPU)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+@pytest.mark.parametrize("lost", [1, 9])
+def test_weights_without_some_tensors_are_refused(tmp_path, part, lost):
+    folder = save(tmp_path / "all")
+    (weights,) = (folder / part).glob("*.safetensors")
+    tensors = load_file(weights)
+    names = sorted(tensors)[:lost]
+    kept = {name: tensor for name, tensor in tensors.items() if name not in names}
+    save_file(kept, weights, {"format": "pt"})
+    settings = StableDiffusion(
+        kind="stable-diffusion", repository=str(folder), revision=None, side=16
+    )
+    with pytest.raises(ValueError, match="download them again") as caught:
+        pipelines.load(settings, "text2img", CPU)
+    message = str(caught.value)
+    assert message.startswith(f"repository: the weights in '{folder}' lack {part}/{names[0]}")
+    assert all(f"{part}/{name}" in message for name in names[:8])
+    assert (" and 1 more; " in message) == (lost == 9)
 
 
 @pytest.mark.parametrize("package", ["diffusers", "transformers", "peft"])

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import torch
 from diffusers import (
+    AutoencoderKL,
     DDPMScheduler,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPipeline,
+    UNet2DConditionModel,
 )
 from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
+from transformers import CLIPTextModel
 
 from replication.settings.generators import (
     Adaptation,
@@ -34,6 +37,14 @@ PIPELINES: dict[str, type] = {
     "instructpix2pix": StableDiffusionInstructPix2PixPipeline,
 }
 """By kind of upstream."""
+NETWORKS: dict[str, type] = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+}
+"""Of each pipeline, by folder."""
+SHOWN = 8
+"""Tensors that a message names."""
 
 
 class Piped:
@@ -87,17 +98,28 @@ def load(
 ) -> tuple[object, str]:
     """The pipeline of an upstream's kind, and the revision of its weights, of a folder its hash.
 
-    ValueError that says what to do if the weights cannot be had.
+    ValueError that says what to do if the weights cannot be had, or lack a tensor: a library starts
+    such a tensor at random, with a warning.
     """
     revision, whole = known(settings), device.type == "cpu"
+    options = {
+        "revision": settings.revision,
+        "use_safetensors": True,
+        "dtype": torch.float32 if whole else torch.float16,
+    }
+    networks, missing = {}, []
     try:
+        for name, network in NETWORKS.items():
+            networks[name], found = network.from_pretrained(
+                settings.repository, subfolder=name, output_loading_info=True, **options
+            )
+            missing += [f"{name}/{key}" for key in sorted(found["missing_keys"])]
         pipeline = PIPELINES[kind].from_pretrained(
             settings.repository,
-            revision=settings.revision,
-            use_safetensors=True,
             safety_checker=None,
             requires_safety_checker=False,
-            dtype=torch.float32 if whole else torch.float16,
+            **networks,
+            **options,
         )
     except Exception as error:  # a hub's client raises what its network does
         first = str(error).splitlines()[0] if str(error) else ""
@@ -106,6 +128,12 @@ def load(
             f"{first}). Download it where there is a network, in safetensors, or name a folder "
             "under `repository` with `revision: null`"
         ) from error
+    if missing:
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise ValueError(
+            f"repository: the weights in {settings.repository!r} lack "
+            f"{', '.join(missing[:SHOWN])}{more}; download them again"
+        )
     return pipeline, revision
 
 

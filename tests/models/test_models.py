@@ -18,6 +18,11 @@ def of_images(channels):
     return Dataset("images", 4, split, split, {"test": split}, "accuracy", torch.Tensor.float)
 
 
+def of_features():
+    split = Split(np.ones((4, 5), np.float32), np.arange(4))
+    return Dataset("seen", 4, split, split, {"test": split}, "accuracy", torch.Tensor.float)
+
+
 def of_rows():
     split = Split(np.ones((4, 5), np.float32), np.arange(4))
     return Dataset("rows", 4, split, split, {"test": split}, "auroc", torch.Tensor.float, (3, 2))
@@ -29,7 +34,8 @@ def test_every_entry_of_the_definitions_fits_its_data(name, monkeypatch):
     monkeypatch.setattr(pretrained, "_torchvision", lambda _: resnet50().state_dict())
     monkeypatch.setattr(pretrained, "_package", lambda network: network.state_dict())
     entry = settings.load().models[name]
-    for dataset in [of_images(1), of_images(3)] if entry.takes == "images" else [of_rows()]:
+    pixels = [of_features()] if entry.frozen else [of_images(1), of_images(3)]
+    for dataset in pixels if entry.takes == "images" else [of_rows()]:
         torch.manual_seed(0)
         model = build(entry, dataset)
         logits = model(dataset.prepare(torch.from_numpy(dataset.train.inputs)))

@@ -11,6 +11,7 @@ MODELS = {
     "convnet": "images.convnet.ConvNet",
     "resnet": "images.resnet.ResNet",
     "classifier": "images.pretrained.Classifier",
+    "head": "images.pretrained.Head",
     "mlp": "tabular.mlp.MLP",
     "saint": "tabular.saint.SAINT",
 }

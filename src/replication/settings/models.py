@@ -8,9 +8,11 @@ from replication.settings.fields import Count, Positive, Share, Strict
 
 
 class Model(Strict):
-    """takes: the kind of data. differentiable: it can be refined, being trained by gradients."""
+    """takes: the kind of data. differentiable: it can be refined, being trained by gradients.
+    frozen: all but the last layer, which is trained on stored features."""
 
     takes: ClassVar[str]
+    frozen: ClassVar[bool] = False
     differentiable: ClassVar[bool] = True
 
 
@@ -36,15 +38,29 @@ class ConvNet(Model):
     widths: Annotated[list[Annotated[int, Field(ge=8)]], Field(min_length=1)]
 
 
-class Classifier(Model):
-    """Pretrained on ImageNet, all layers trained on. weights: of resnet50, `imagenet`, which are
-    torchvision's, or a file of them; of tf_efficientnet_lite0 `package`, of the package index."""
+class Pretrained(Model):
+    """On ImageNet. weights: of resnet50, `imagenet`, which are torchvision's, or a file of them; of
+    tf_efficientnet_lite0 `package`, of the package index."""
 
     takes: ClassVar[str] = "images"
-    kind: Literal["classifier"]
     architecture: Literal["resnet50", "tf_efficientnet_lite0"]
     weights: str
     learning_rate: Positive
+
+
+class Classifier(Pretrained):
+    """All layers are trained on."""
+
+    kind: Literal["classifier"]
+
+
+class Head(Pretrained):
+    """A linear classifier on the pooled features of the frozen network, in evaluation mode. copies:
+    augmented ones of each sample whose features are stored."""
+
+    frozen: ClassVar[bool] = True
+    kind: Literal["head"]
+    copies: Count
 
 
 class MLP(Model):
@@ -113,6 +129,6 @@ class FLYP(Tuned):
 
 
 AnyModel = Annotated[
-    ResNet | ConvNet | Classifier | MLP | SAINT | Trees | ZeroShot | LPFT | FLYP,
+    ResNet | ConvNet | Classifier | Head | MLP | SAINT | Trees | ZeroShot | LPFT | FLYP,
     Field(discriminator="kind"),
 ]

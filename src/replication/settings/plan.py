@@ -82,9 +82,10 @@ def methods(settings: Settings) -> list[Planned]:
         ]
         for dataset, (model, upstream, refiner) in product(grid.datasets, rows):
             augments = settings.upstreams[upstream]
-            stored = upstream != "none" and not augments.drawn
-            if made := augments.generated:
-                augments = augments.prompted(dataset)
+            network = settings.model(experiment, dataset, model)
+            views = network.copies if network.frozen else grid.views
+            if augments.generated:
+                augments, views = augments.prompted(dataset), grid.copies
             planned.append(
                 Planned(
                     method=Method(
@@ -98,15 +99,15 @@ def methods(settings: Settings) -> list[Planned]:
                     seeds=settings.seeds(experiment, dataset, model),
                     recipe=Recipe(
                         dataset=settings.datasets[dataset],
-                        model=settings.model(experiment, dataset, model),
+                        model=network,
                         network=settings.network(model),
                         upstream=augments,
                         refiner=settings.refiners[refiner],
                         reading=settings.reading(refiner),
                         training=settings.training(experiment, dataset, model, refiner),
-                        views=(grid.copies if made else grid.views) if stored else 0,
+                        views=0 if upstream == "none" or augments.drawn else views,
                         generator=settings.generator(upstream),
-                        judging=grid.judging if made else None,
+                        judging=grid.judging if augments.generated else None,
                     ),
                 )
             )

@@ -200,6 +200,7 @@ class Settings(Strict):
         for name in grid.models:
             if not self.models[name].differentiable:
                 yield f"models: {name!r} is trained without augmentation; name it in clean.models"
+        yield from self._of_heads(grid)
         if isinstance(grid, Contrastive):
             yield from self._in_contrastive(grid)
         yield from self._in_generated(grid)
@@ -222,6 +223,19 @@ class Settings(Strict):
             yield from _one_stage(
                 product(grid.datasets, grid.models, part.upstreams, part.refiners)
             )
+
+    def _of_heads(self, grid: Grid) -> Iterator[str]:
+        """Of models that are trained on stored features of copies that they draw themselves."""
+        heads = [name for name in (*grid.models, *grid.clean.models) if self.models[name].frozen]
+        if heads and not isinstance(grid, Generated):
+            yield f"models: {heads[0]!r} is a head on stored features; name it in generated.models"
+        for head in filter(grid.models.__contains__, heads):
+            for key, part in (("", grid), ("beside.", grid.beside)):
+                for name in part.upstreams:
+                    upstream = self.upstreams[name]
+                    if upstream.generated or upstream.drawn:
+                        how = "is made before training" if upstream.generated else "looks at pixels"
+                        yield f"{key}upstreams: {name!r} {how}, and {head!r} stores features"
 
     def _in_contrastive(self, grid: Contrastive) -> Iterator[str]:
         """Of a loss whose classes are the pairs of a batch."""
@@ -284,6 +298,8 @@ class Settings(Strict):
             yield from _undefined("judges", name, self.models)
             if name in self.models and self.models[name].takes != grid.takes:
                 yield f"judges: {name!r} is for {self.models[name].takes}, and images are expected"
+            elif name in self.models and self.models[name].frozen:
+                yield f"judges: {name!r} is trained on stored features, and judges look at images"
         if topics := grid.judging and grid.judging.topics:
             yield from _undefined("judging.topics.network", topics.network, self.networks)
             if getattr(self.networks.get(topics.network), "pretraining", None):

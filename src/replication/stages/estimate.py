@@ -3,8 +3,8 @@
 Prints the plan, times a few real training steps of every kind that the grid has, and adds up; with
 --unmeasured only if `minutes` is null. Published image sets whose file is not there yet are stood
 in for by random images of their shape and number, and so is iWildCam. Not counted: downloads,
-stored views, diffusion models and their images, pretraining, evaluation, trees, the toy and the
-report.
+stored views and features, diffusion models and their images, pretraining, evaluation, trees, the
+toy and the report.
 """
 
 import argparse
@@ -108,6 +108,8 @@ class Clock:
         torch.set_num_threads(count("SAFLEX_THREADS", 1))
         if recipe.network is not None:
             return self._of_pairs(recipe, few)
+        if recipe.model.frozen:
+            few = _seen(recipe, few, self.device)
         update = {"epochs": 2, "drops": [], "select": "last", "patience": None}
         training = recipe.training.model_copy(update=update)
         pool = tuple(
@@ -203,6 +205,16 @@ def few_samples(name: str, recipe: Recipe, steps: int):
         tests={key: first(split, 2) for key, split in whole.tests.items()},
     )
     return few, len(whole.train)
+
+
+def _seen(recipe: Recipe, few, device):
+    """Features of few samples."""
+    from replication.data.dataset import Split
+    from replication.training import features
+
+    made = features.of_samples(features.Eye(recipe.model, few.prepare, device), few)
+    labels = {name: split.labels for name, split in features.splits(few).items()}
+    return features.with_splits(few, {name: Split(x, labels[name]) for name, x in made})
 
 
 def _kind(planned: Planned) -> Kind:

@@ -149,6 +149,9 @@ def _train_pool(work: list, left: list[tuple[int, int]], jobs: int, bar) -> dict
     context = multiprocessing.get_context("spawn" if work[0].device.type == "cuda" else "fork")
     ticks = context.SimpleQueue()
     work[0].load_code()
+    if work[0].recipe.model.frozen:  # not here: what has computed with threads cannot be forked
+        with ProcessPoolExecutor(1, context, _start, (work, ticks)) as pool:
+            pool.submit(_prepare).result()
     with ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool:
         futures = {key: pool.submit(_train_one, *key) for key in left}
         while not all(future.done() for future in futures.values()):
@@ -172,6 +175,10 @@ def end_with_parent() -> None:
     """A worker whose parent was killed has nobody left to work for."""
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
+
+
+def _prepare() -> None:
+    _work[0].prepare()
 
 
 def _train_one(number: int, seed: int) -> Seed:

@@ -11,15 +11,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from replication import settings
 from replication.files import checksums, writable, write_json
 from replication.report.folders import whole
 from replication.stages import clock
 from replication.stages.wanted import planned, wanted
-
-CHUNK = 512
 
 
 def main() -> None:
@@ -38,33 +35,25 @@ def main() -> None:
 def store(recipe: settings.Recipe, name: str, sets: Path, folder: Path) -> None:
     """Write the views of a data set into a folder."""
     import torch
-    import torch.nn.functional as F
 
-    from replication import data, upstream
+    from replication import data
+    from replication.training.copies import PARTS, copies
 
     torch.set_num_threads(1)  # small operations; more threads cost more than they bring
     dataset = data.load(name, recipe.dataset, sets, 0)
-    augment = upstream.build(recipe.upstream, dataset.classes)
-    for number, part in enumerate(("train", "validation")):
+    for part in PARTS:
         split = getattr(dataset, part)
-        generator = torch.Generator().manual_seed(number)
-        inputs, labels = torch.from_numpy(np.asarray(split.inputs)), torch.from_numpy(split.labels)
-        shape = (recipe.views, len(labels))
-        views = array(folder / f"{part}_inputs.npy", np.uint8, *shape, *inputs.shape[1:])
-        targets = array(folder / f"{part}_labels.npy", np.float32, *shape, dataset.classes)
-        crops = recipe.upstream.crops
-        visible = array(folder / f"{part}_visible.npy", np.float32, *shape) if crops else None
-        for view in tqdm(range(recipe.views), desc=f"{recipe.upstream.kind}, {part} views"):
-            for i in torch.randperm(len(labels), generator=generator).split(CHUNK):
-                if crops:
-                    x, left = augment.augment(inputs[i], generator)
-                    y = F.one_hot(labels[i], dataset.classes)
-                    visible[view, i.numpy()] = left.numpy()
-                else:
-                    x, y = augment(inputs[i], labels[i], generator)
-                views[view, i.numpy()] = x.numpy()
-                targets[view, i.numpy()] = y.numpy()
-        for stored in (views, targets, *([visible] if crops else [])):
+        shape, sample = (recipe.views, len(split)), np.asarray(split.inputs).shape[1:]
+        views = {
+            "inputs": array(folder / f"{part}_inputs.npy", np.uint8, *shape, *sample),
+            "labels": array(folder / f"{part}_labels.npy", np.float32, *shape, dataset.classes),
+        }
+        if recipe.upstream.crops:
+            views["visible"] = array(folder / f"{part}_visible.npy", np.float32, *shape)
+        for view, i, fields in copies(recipe, dataset, part):
+            for field, value in fields.items():
+                views[field][view, i] = value.numpy()
+        for stored in views.values():
             stored.flush()
 
 

@@ -85,11 +85,18 @@ class Work:
             "settings": self.recipe.dump(),
             "files": self.files,
             "code": code(self.recipe.dataset.takes),
+            **self._machine,
+            **({"ranks": ranks.count()} if ranks.count() > 1 else {}),
+        }
+
+    @property
+    def _machine(self) -> dict:
+        return {
             "torch": torch.__version__,
             "device": self.device.type,  # `auto` is another precision, too, on a GPU
             "processor": processor(),
             "threads": self.threads,
-        } | ({"ranks": ranks.count()} if ranks.count() > 1 else {})
+        }
 
     def load_code(self) -> None:
         """Import what training needs, once for all processes that are forked from this one."""
@@ -100,9 +107,37 @@ class Work:
 
     def dataset(self, seed: int) -> data.Dataset:
         whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)
+        if self.recipe.model.frozen:
+            from replication.training import features
+
+            whole = features.read(whole, self._features(whole))
         if (refiner := self.recipe.refiner).whole_validation:
             return whole
         return whole.with_validation(refiner.validation_share, refiner.validation_noise, seed)
+
+    def prepare(self) -> None:
+        """Make the features of a frozen network that all seeds share."""
+        torch.set_num_threads(self.threads)
+        self.dataset(0)
+        if self.recipe.views:
+            self._stored()
+
+    def _features(self, whole: data.Dataset, copies: bool = False) -> Path:
+        """The folder of the features of a data set's samples, or of their augmented copies."""
+        from replication.training import features
+
+        recipe, settings = self.recipe, self.recipe.dump()
+        parts = ("dataset", *(("upstream", "views") if copies else ()))
+        origin = {key: settings[key] for key in parts} | {"files": self.files} | self._machine
+        origin |= features.made_from(recipe.model)
+
+        def make() -> features.Arrays:
+            eye = features.Eye(recipe.model, whole.prepare, self.device)
+            if copies:
+                return features.of_copies(eye, recipe, whole)
+            return features.of_samples(eye, whole)
+
+        return features.kept(self.root / "features", origin, make)
 
     def train(self, seed: int, tick: Callable[[], None]) -> Seed:
         """One seed's record, kept among the checkpoints."""
@@ -176,7 +211,11 @@ class Work:
         return VIEWS.joinpath(self.profile, cell.experiment, cell.dataset, cell.upstream)
 
     def _stored(self) -> Path:
-        """The folder of the stored views; ValueError if they are of other settings or data."""
+        """The folder of the stored views, or of a frozen network's features of them, which are made
+        if they are not there; ValueError if views are of other settings or data."""
+        if self.recipe.model.frozen:
+            whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, 0)
+            return self._features(whole, copies=True)
         folder = self.views
         origin = folder / "views.json"
         if not origin.exists() or read_json(origin) != views_of(self.recipe, self.files):

@@ -152,6 +152,8 @@ def _train_pool(work: list, left: list[tuple[int, int]], jobs: int, bar) -> dict
     if work[0].recipe.model.frozen:  # not here: what has computed with threads cannot be forked
         with ProcessPoolExecutor(1, context, _start, (work, ticks)) as pool:
             pool.submit(_prepare).result()
+        for cell in work:
+            cell.dataset(0)  # read once for all seeds
     with ProcessPoolExecutor(jobs, context, _start, (work, ticks)) as pool:
         futures = {key: pool.submit(_train_one, *key) for key in left}
         while not all(future.done() for future in futures.values()):

@@ -106,24 +106,29 @@ class Work:
             import_module("replication.training.problems.contrastive")
 
     def dataset(self, seed: int) -> data.Dataset:
-        whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)
-        if self.recipe.model.frozen:
-            from replication.training import features
-
-            whole = features.read(whole, self._features(whole))
+        whole = self._seen if self.recipe.model.frozen else self._loaded(seed)
         if (refiner := self.recipe.refiner).whole_validation:
             return whole
         return whole.with_validation(refiner.validation_share, refiner.validation_noise, seed)
 
+    def _loaded(self, seed: int) -> data.Dataset:
+        return data.load(self.cell.dataset, self.recipe.dataset, SETS, seed)
+
+    @cached_property
+    def _seen(self) -> data.Dataset:
+        """The data set with a frozen network's features for inputs; its splits are of no seed."""
+        from replication.training import features
+
+        return features.read(self._loaded(0), self._features())
+
     def prepare(self) -> None:
         """Make the features of a frozen network that all seeds share."""
-        torch.set_num_threads(self.threads)
-        self.dataset(0)
+        self._features()
         if self.recipe.views:
-            self._stored()
+            self._features(copies=True)
 
-    def _features(self, whole: data.Dataset, copies: bool = False) -> Path:
-        """The folder of the features of a data set's samples, or of their augmented copies."""
+    def _features(self, copies: bool = False) -> Path:
+        """The folder of the features of the samples, or of their augmented copies."""
         from replication.training import features
 
         recipe, settings = self.recipe, self.recipe.dump()
@@ -132,6 +137,7 @@ class Work:
         origin |= features.made_from(recipe.model)
 
         def make() -> features.Arrays:
+            whole = self._loaded(0)
             eye = features.Eye(recipe.model, whole.prepare, self.device)
             if copies:
                 return features.of_copies(eye, recipe, whole)
@@ -214,8 +220,7 @@ class Work:
         """The folder of the stored views, or of a frozen network's features of them, which are made
         if they are not there; ValueError if views are of other settings or data."""
         if self.recipe.model.frozen:
-            whole = data.load(self.cell.dataset, self.recipe.dataset, SETS, 0)
-            return self._features(whole, copies=True)
+            return self._features(copies=True)
         folder = self.views
         origin = folder / "views.json"
         if not origin.exists() or read_json(origin) != views_of(self.recipe, self.files):

@@ -98,7 +98,7 @@ def prepared(tmp_path_factory):
 def commands(kind):
     how, method = kind.split()
     if how == "dvc":
-        stage = f"{method}@quick-{method}-{'-'.join(METHODS[method][1:])}"
+        stage = f"{method}@{'-'.join(METHODS[method])}"
         return ["dvc", "repro", stage]
     return [sys.executable, "-c", EVERY_EPOCH, *METHODS[method]]
 

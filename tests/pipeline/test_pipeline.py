@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-STAGE = "images@quick-images-images-digits-resnet18-slim-randaugment-{}"
+STAGE = "images@quick-images-digits-resnet18-slim-randaugment-{}"
 METHOD = ("quick", "images", "digits", "resnet18-slim", "randaugment")
 CELLS = Path("results/quick/cells")
 yaml = YAML()

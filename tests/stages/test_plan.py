@@ -12,7 +12,7 @@ from replication.settings.refiners import IMITATIONS
 from replication.stages import plan as stage
 
 ROOT = Path(__file__).parents[2]
-REPORT, TOY = Path("report.json"), Path("toy.json")
+REPORT, TOY = stage.REPORT, stage.TOY
 
 
 def load(name):
@@ -31,8 +31,10 @@ def edited(profile, change=lambda entries: None):
 
 
 def changed(profile, change):
-    """The plan's files that an edit changes, adds or takes away."""
+    """The plan's files that an edit changes, adds or takes away, the report's for itself alone."""
     (_, before), (_, after) = edited(profile), edited(profile, change)
+    for plan in (before, after):
+        del plan[REPORT]["settings"]["others"]
     return {path for path in {*before, *after} if before.get(path) != after.get(path)}
 
 
@@ -80,6 +82,19 @@ def test_an_edit_of_a_reading_touches_the_cells_that_use_or_imitate_it(profile, 
     expected |= {TOY} if names & {*toy} else set()
     assert changed(profile, change) == expected
     assert (reading in ("paper", "calibrated")) <= (len(expected) > 0)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "field", "again"),
+    [("readings", "calibrated", "temperature", True), ("upstreams", "mixup", "label", False)],
+)
+def test_the_report_knows_whether_anything_else_has_changed(section, name, field, again):
+    def change(entries):
+        entries[section][name][field] = "another" if field == "label" else 0.77
+
+    (_, before), (_, after) = edited("quick"), edited("quick", change)
+    others = [plan[REPORT]["settings"]["others"] for plan in (before, after)]
+    assert (others[0] != others[1]) == again
 
 
 @pytest.mark.parametrize("value", ["another", ""])
@@ -171,8 +186,9 @@ def test_more_seeds_change_their_number_and_nothing_else():
     assert changed("quick", change) == expected
     (_, before), (_, after) = edited("quick"), edited("quick", change)
     for path in expected:
-        assert {key for key in before[path] if before[path][key] != after[path][key]} == {"seeds"}
-        assert after[path]["seeds"] == 9
+        one, other = before[path]["settings"], after[path]["settings"]
+        assert {key for key in one if one[key] != other[key]} == {"seeds"}
+        assert other["seeds"] == 9
 
 
 def test_epochs_touch_no_view_and_no_data():

@@ -1,17 +1,23 @@
 """`python -m replication.stages.plan`: check the settings, and write what each stage depends on.
 
 Every stage of the active profile has a file of its own in data/plan/<profile>/ with the settings
-that its output depends on, as they are run, and nothing else. DVC compares these files, so an edit
-of params.yaml or of the profile reruns what it touches.
+that its output depends on, as they are run, and a hash of the code that it runs, and nothing else.
+DVC compares these files, so an edit of params.yaml, of the profile or of src/ reruns what it
+touches.
 """
 
+import hashlib
+import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 from replication import data, settings
 from replication.files import write_json
+from replication.stages.code import code as stage_code
 
 PLAN = Path("data/plan")
+TOY, REPORT = Path("toy.json"), Path("report.json")
 
 
 def main() -> None:
@@ -26,48 +32,70 @@ def main() -> None:
 
 def plan(everything: settings.Settings) -> dict[Path, object]:
     """Path below the plan's folder -> content."""
-    files: dict[Path, object] = {}
+    found: dict[Path, object] = {}
+    code: dict[Path, str] = {}
+    hashed = cache(stage_code)
+
+    def add(stage: str, experiment: str, path: Path, content: object) -> None:
+        grid = everything.profile.experiments[experiment]
+        found[path], code[path] = content, hashed(stage, grid.takes, *grid.augments)
+
     for name in everything.profile.data:
         source = everything.datasets[name]
         origin = data.origin(name, source)
-        files[Path("data", f"{name}.json")] = source.model_dump(mode="json") | {"origin": origin}
+        found[Path("data", f"{name}.json")] = source.model_dump(mode="json") | {"origin": origin}
     for planned in settings.methods(everything):
         cells = planned.method.folder(Path("cells"))
-        files[cells.with_name(f"{cells.name}.json")] = planned.dump()
+        path = cells.with_name(f"{cells.name}.json")
+        add("train", planned.method.experiment, path, planned.dump())
     for experiment, name, upstream in settings.views(everything):
-        grid = everything.profile.experiments[experiment]
         if everything.upstreams[upstream].generated:
             continue
-        files[Path("views", experiment, name, f"{upstream}.json")] = {
+        content = {
             "dataset": everything.datasets[name].model_dump(mode="json"),
             "upstream": everything.upstreams[upstream].model_dump(mode="json", exclude={"label"}),
-            "views": grid.views,
+            "views": everything.profile.experiments[experiment].views,
         }
-    for made in settings.pretrained(everything):
-        name = Path("pretrained", made.experiment, made.dataset, f"{made.network}.json")
-        files[name] = made.dump()
+        add("views", experiment, Path("views", experiment, name, f"{upstream}.json"), content)
+    for network in settings.pretrained(everything):
+        path = Path("pretrained", network.experiment, network.dataset, f"{network.network}.json")
+        add("pretrain", network.experiment, path, network.dump())
     for prepared in settings.prepared(everything):
-        name = f"{prepared.generator}.json"
-        files[Path("generators", prepared.experiment, prepared.dataset, name)] = prepared.dump()
+        place = Path(prepared.experiment, prepared.dataset, f"{prepared.generator}.json")
+        add("generator", prepared.experiment, "generators" / place, prepared.dump())
     for made in settings.made(everything):
-        files[Path("made", made.experiment, made.dataset, f"{made.upstream}.json")] = made.dump()
+        place = Path(made.experiment, made.dataset, f"{made.upstream}.json")
+        add("generate", made.experiment, "made" / place, made.dump())
+        add("judged", made.experiment, "judged" / place, made.dump())
     for judges in settings.judges(everything):
-        files[Path("judges", judges.experiment, f"{judges.dataset}.json")] = judges.dump()
-    for (experiment, name, refiner), planned in settings.sheets(everything).items():
-        files[Path("sheets", experiment, name, f"{refiner}.json")] = [p.dump() for p in planned]
+        path = Path("judges", judges.experiment, f"{judges.dataset}.json")
+        add("judges", judges.experiment, path, judges.dump())
+    for (experiment, name, refiner), methods in settings.sheets(everything).items():
+        path = Path("sheets", experiment, name, f"{refiner}.json")
+        add("sheet", experiment, path, [planned.dump() for planned in methods])
     if toy := everything.profile.toy:
         refined = {*toy.refiners, *toy.picture.refiners}
-        files[Path("toy.json")] = {
+        found[TOY] = {
             "toy": toy.model_dump(mode="json"),
             "refiners": {name: _refiner(everything, name) for name in sorted(refined)},
         }
-    files[Path("report.json")] = {  # lists, since the report keeps their order
+        code[TOY] = hashed("toy")
+    found[REPORT] = {  # lists, since the report keeps their order
         "refiners": [[name, _described(r)] for name, r in everything.refiners.items()],
         "upstreams": [[name, upstream.label] for name, upstream in everything.upstreams.items()],
         "models": list(everything.models),
         "cells": [str(cell) for cell in settings.cells(everything)],
+        "others": _hash({str(path): content for path, content in found.items()}),
     }
-    return files
+    code[REPORT] = hashed("report")
+    return {
+        path: {"settings": content} | ({"code": code[path]} if path in code else {})
+        for path, content in found.items()
+    }
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _refiner(everything: settings.Settings, name: str) -> dict:

@@ -51,8 +51,8 @@ NAMES = {
 """What is imported of modules though no figure depends on it: types, constants, where a file lies
 and how it is opened, what a run is identified by."""
 
-OF_PAIRS = "training.problems.contrastive"
-"""`training.cell` imports it inside functions that only pairs come to."""
+OF_ONE_KIND = {"training.problems.contrastive": "pairs", "training.features": "images"}
+"""`training.cell` imports them inside functions that only data of a kind come to."""
 
 
 def modules():
@@ -108,7 +108,8 @@ def runs(kind, *takes):
             todo += [n for n in MODULES if below(n, plugs)]
             continue
         found.add(name)
-        if short(name) == OF_PAIRS and takes[0] != "pairs":
+        only = OF_ONE_KIND.get(short(name))
+        if only and only not in takes[:1]:
             continue
         todo += [m for m, of in imports(name) if of not in NAMES.get(short(m), ())]
     return found - {"replication"}

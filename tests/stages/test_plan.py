@@ -80,6 +80,12 @@ def test_an_edit_of_a_reading_touches_the_cells_that_use_or_imitate_it(profile, 
     expected = files(profile, lambda method: method.refiner in names)
     toy = (load(f"profiles/{profile}.yaml").get("toy") or {}).get("refiners", [])
     expected |= {TOY} if names & {*toy} else set()
+    made = edited(profile)[0].profile.generated
+    expected |= {
+        Path(f"sheets/generated/{dataset}/{refiner}.json")
+        for dataset in made.datasets
+        for refiner in names & {*made.sheets}
+    }
     assert changed(profile, change) == expected
     assert (reading in ("paper", "calibrated")) <= (len(expected) > 0)
 

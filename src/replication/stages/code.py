@@ -18,7 +18,7 @@ JUDGES = ("stages/judges.py", "models/pairs/weights.py", *TRAINING, *DATA)
 GENERATE = ("stages/generate.py", "upstream/diffusion", "models/pairs/weights.py", *DATA)
 
 STAGES = {
-    "views": ("stages/views.py", *UPSTREAM, *DATA),
+    "views": ("stages/views.py", "training/copies.py", *UPSTREAM, *DATA),
     "train": ("stages/train.py", *TRAINING, *UPSTREAM, *DATA),
     "pretrain": ("stages/pretrain.py", *TRAINING, *DATA),
     "generator": (

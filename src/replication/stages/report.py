@@ -58,7 +58,7 @@ def main() -> None:
     print(RESULTS / profile / "report.html", *sentences, sep="\n")
     if times := clock.of_tables(everything):
         told = ", ".join(f"{table} {seconds:.0f}" for table, seconds in times.items())
-        print(f"CPU seconds: {told}")
+        print(f"CPU seconds of stages that ran here: {told}")
 
 
 if __name__ == "__main__":

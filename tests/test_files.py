@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +30,19 @@ def test_a_full_disk_is_named_with_its_remedy(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"cell\.json could not be written.*Free disk space"):
         write_json(path, {"a": 1})
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("said", [OSError("8 requested and 5 written"), RuntimeError("pos 3 vs 2")])
+def test_a_full_disk_is_named_whatever_a_library_makes_of_it(tmp_path, monkeypatch, said):
+    path = tmp_path / "seed.pt"
+    for free, expected in (
+        (0, "seed.pt could not be written.*Free disk space"),
+        (10**9, str(said)),
+    ):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with pytest.raises(type(said) if free else OSError, match=expected), replacing(path):
+            raise said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unusable_folder_is_named(tmp_path):

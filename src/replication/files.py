@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ UNWRITABLE = {
     errno.ENOTDIR,
     errno.EISDIR,
 }
+FULL = 2**20
+"""Bytes left on a disk that is as good as full."""
 
 
 @contextmanager
@@ -56,6 +59,13 @@ def replacing(path: Path | str) -> Iterator[Path]:
             yield temporary
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
+        except (
+            Exception
+        ) as error:  # of NumPy, torch or safetensors, in words and types of their own
+            numbered = isinstance(error, OSError) and error.errno
+            if not numbered and shutil.disk_usage(path.parent).free < FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

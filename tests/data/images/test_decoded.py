@@ -1,5 +1,9 @@
 """The file of decoded pictures: read where it is whole, and otherwise written again."""
 
+import errno
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -38,3 +42,14 @@ def test_a_file_of_other_images_is_written_again(tmp_path, other):
     path = tmp_path / "a.npy"
     np.save(path, other)
     assert decoded(path, 3, 4, pictures([]))[2, 0].max() == 80
+
+
+def test_a_full_disk_is_an_error_that_says_so(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, chunk):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda path, mode: Full(str(path), mode))
+    with pytest.raises(OSError, match=r"a\.npy could not be written .*Free disk space"):
+        decoded(tmp_path / "a.npy", 3, 4, pictures([]))
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Pictures of a data set, decoded once into a file that is mapped, beside its folder."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,15 +22,18 @@ def decoded(path: Path, count: int, side: int, pictures: Pictures) -> np.ndarray
     shape = count, 3, side, side
     if (images := _kept(path, shape)) is not None:
         return images
-    with replacing(path) as temporary:
-        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-        there = np.zeros(count, bool)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        # not mapped: a full disk would be a crash and no error
+        np.lib.format.write_array_header_1_0(file, header)
+        start, there = file.tell(), np.zeros(count, bool)
         for number, picture in pictures():
             picture = picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
-            images[number], there[number] = np.asarray(picture).transpose(2, 0, 1), True
+            file.seek(start + number * math.prod(shape[1:]))
+            file.write(np.asarray(picture).transpose(2, 0, 1).tobytes())
+            there[number] = True
         if not there.all():
             raise ValueError(f"{count - there.sum()} of {count} pictures are missing")
-        images.flush()
     return np.load(path, mmap_mode="c", allow_pickle=False)
 
 

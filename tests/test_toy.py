@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
 
 import matplotlib.pyplot as plt
 import pytest
@@ -198,3 +203,35 @@ def test_a_toy_that_diverges_ends_with_file_and_remedy(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["toy", "quick"])
     with pytest.raises(SystemExit, match=r"profiles/quick\.yaml: toy: pi: .*learning_rate"):
         stage.main()
+
+
+CHILD = """
+import os, time
+from replication import toy
+from replication.stages import toy as stage
+
+def told(_):
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+toy.sweep = lambda settings, swept, seeds, over: list(over(told, [None]))
+stage.compute({"refiners": [], "seeds": 0}, {})
+"""
+
+
+def test_workers_end_with_the_stage_that_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAFLEX_JOBS", "1")
+    path = tmp_path / "child.py"
+    path.write_text(CHILD)
+    parent = subprocess.Popen([sys.executable, str(path)], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    try:
+        while os.path.exists(f"/proc/{worker}"):
+            assert time.monotonic() < deadline, "the worker lives on"
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)

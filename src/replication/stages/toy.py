@@ -3,6 +3,7 @@
 import argparse
 import multiprocessing
 import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -15,7 +16,7 @@ from replication import cells
 from replication.files import write_json
 from replication.settings import AnyReading, AnyRefiner, load
 from replication.stages import clock
-from replication.stages.train import count
+from replication.stages.train import count, end_with_parent
 
 DIGITS = 4
 Refiner = tuple[AnyRefiner, AnyReading | None]
@@ -49,7 +50,7 @@ def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dic
     import_module("torch._dynamo")  # the first optimiser of a process does
     jobs = count("SAFLEX_JOBS", os.cpu_count() or 1)
     swept = {name: refiners[name] for name in settings["refiners"]}
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _start) as pool:
 
         def over(record, runs):
             return tqdm(pool.map(record, runs), "toy", len(runs), unit="run", mininterval=1)
@@ -63,6 +64,10 @@ def compute(settings: Mapping[str, Any], refiners: Mapping[str, Refiner]) -> dic
         "pictures": {name: picture(settings, refiners[name]) for name in shown["refiners"]},
         "points": {name: _plain(getattr(sets, name)._asdict()) for name in ("train", "validation")},
     }
+
+
+def _start() -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def grouped(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

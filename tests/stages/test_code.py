@@ -43,7 +43,7 @@ NAMES = {
         *("code", "device_of", "made_from", "pretrained", "processor", "views_of"),
     },
     "training.problems.contrastive": {"WEIGHTS"},
-    "stages.train": {"CHECKPOINTS", "count"},
+    "stages.train": {"CHECKPOINTS", "count", "end_with_parent"},
     "stages.generator": {"ORIGIN", "WEIGHTS", "folder_of", "place"},
     "stages.views": {"array"},
     "refiners": {"Believed", "Refined"},

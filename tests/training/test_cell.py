@@ -11,7 +11,8 @@ import replication.data
 from replication import settings
 from replication.files import write_json
 from replication.settings import refiners, upstreams
-from replication.stages import views
+from replication.stages import code as stage_code
+from replication.stages import train, views
 from replication.training import cell
 from replication.training.cell import Work
 
@@ -150,6 +151,18 @@ def test_views_of_other_data_are_refused(sets, paper):
 
 def test_other_views_never_resume_from_these_checkpoints(sets, paper):
     assert work(sets, "paper", views=0).checkpoints.folder != paper.checkpoints.folder
+
+
+@pytest.mark.parametrize("takes", [("images",), ("tabular",), ("pairs", "images")])
+def test_an_edit_that_reruns_a_stage_finds_no_checkpoints_of_before(monkeypatch, takes):
+    seen = []
+    for module in (cell, stage_code):
+        monkeypatch.setattr(module, "hash_of", lambda paths: seen.append({*paths}) or "")
+    cell.code(takes[0])
+    stage_code.code("train", *takes)
+    ours, plans = ({path.resolve() for path in paths} for paths in seen)
+    assert plans - ours == {Path(train.__file__)}
+    assert ours <= plans
 
 
 def test_the_code_of_another_kind_of_data_changes_nothing():

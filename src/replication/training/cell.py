@@ -295,9 +295,10 @@ def processor() -> str:
 
 
 def code(takes: str) -> str:
-    """A hash of the code that a cell's figures depend on: what its stage in dvc.yaml depends on."""
+    """A hash of the code that a cell's figures depend on, as `stages.code` has it in the plan."""
     augmented = AUGMENTED.get(takes, takes)
     parts = {"training", "refiners", f"models/{takes}", f"upstream/{augmented}"}
     parts |= {f"data/{takes}", f"data/{augmented}"}
     files = (path for part in parts for path in (CODE / part).rglob("*.py"))
-    return hash_of([CODE.parent / "saflex.py", CODE / "upstream" / "planted.py", *files])
+    alone = ("data/dataset.py", "upstream/identity.py", "upstream/planted.py")
+    return hash_of([CODE.parent / "saflex.py", *(CODE / file for file in alone), *files])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from replication.data.images.decoded import decoded
+from replication.data.images import decoded as module
+from replication.data.images.decoded import decoded, place
 
 
 def pictures(calls):
@@ -53,3 +54,15 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"a\.npy could not be written .*Free disk space"):
         decoded(tmp_path / "a.npy", 3, 4, pictures([]))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_other_code_or_another_archive_made_is_not_found(tmp_path, monkeypatch):
+    archive, known = tmp_path / "cub.tar", set()
+    for content, code in ((b"a", b"1"), (b"b", b"1"), (b"b", b"2")):
+        archive.write_bytes(content)
+        for name in ("decoded.py", "pictures.py"):
+            (tmp_path / name).write_bytes(code)
+        monkeypatch.setattr(module, "__file__", str(tmp_path / "decoded.py"))
+        known.add(place(tmp_path / "sets/cub", "cub", archive, 64))
+    assert len(known) == 3
+    assert {path.parent for path in known} == {tmp_path / "sets/.unpacked"}

@@ -10,11 +10,10 @@ from PIL import Image
 
 from replication.data.dataset import Split
 from replication.data.images import normalise
-from replication.data.images.decoded import decoded
+from replication.data.images.decoded import decoded, place
 from replication.data.images.domains import DomainDataset
 from replication.data.images.members import Members
 from replication.data.images.pictures import decode
-from replication.files import md5
 from replication.settings.datasets import Birds
 
 LISTS = {"images": "images.txt", "split": "train_test_split.txt", "classes": "classes.txt"}
@@ -51,7 +50,7 @@ def load(name: str, source: Birds, folder: Path, seed: int = 0) -> DomainDataset
         for member, content in members.read(set(where)):
             yield where[member], decode(content, f"{path}: {member}")
 
-    stored = folder.parent / ".unpacked" / f"{name}-{md5(path)[:16]}-{source.side}.npy"
+    stored = place(folder, name, path, source.side)
     pixels = decoded(stored, len(images), source.side, pictures)
     classes = [PurePosixPath(image).parts[0] for image in images]
     known = sorted(set(classes))

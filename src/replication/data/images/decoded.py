@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from replication.files import replacing
+from replication.files import hash_of, md5, replacing
 
 Pictures = Callable[[], Iterator[tuple[int, Image.Image]]]
+
+
+def place(folder: Path, name: str, source: Path, side: int) -> Path:
+    """Where the pictures of a data set's file, an archive or a list, are kept: beside its folder,
+    under a name that changes with the file and with the code that decodes."""
+    code = hash_of(Path(__file__).with_name(f"{module}.py") for module in ("decoded", "pictures"))
+    return folder.parent / ".unpacked" / f"{name}-{md5(source)[:16]}-{code[:8]}-{side}.npy"
 
 
 def decoded(path: Path, count: int, side: int, pictures: Pictures) -> np.ndarray:

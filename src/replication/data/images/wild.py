@@ -9,11 +9,10 @@ from PIL import Image
 
 from replication.data.dataset import Split
 from replication.data.images import normalise
-from replication.data.images.decoded import decoded
+from replication.data.images.decoded import decoded, place
 from replication.data.images.domains import DomainDataset
 from replication.data.images.pictures import decode
 from replication.data.sources import wilds
-from replication.files import md5
 from replication.settings.datasets import WildSubset
 
 LISTS = {
@@ -56,7 +55,7 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
                 f"{path}: row {wrong.index[0] + 1}: class {wrong['y'].iloc[0]} is none of "
                 f"{known}; {AGAIN}"
             )
-        stored = folder.parent / ".unpacked" / f"{name}-{md5(path)[:16]}-{source.side}.npy"
+        stored = place(folder, name, path, source.side)
 
         def pictures(files=tuple(rows["filename"]), path=path) -> Iterator[tuple[int, Image.Image]]:
             for number, file in enumerate(files):

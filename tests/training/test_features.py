@@ -202,6 +202,31 @@ def test_features_of_something_else_are_noticed(root):
     assert files(folder) == before
 
 
+def test_two_processes_that_notice_damage_at_once_make_them_again(root, monkeypatch):
+    folder = work(root)._stored()
+    before = files(folder)
+    (folder / "train_inputs.npy").write_bytes(b"")
+    checked = features._sound
+
+    def overtaken(*arguments):
+        sound = checked(*arguments)
+        shutil.rmtree(folder)
+        return sound
+
+    monkeypatch.setattr(features, "_sound", overtaken)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert files(work(root)._stored()) == before
+
+
+def test_what_does_not_belong_to_features_that_are_made_again_goes(root):
+    folder = work(root)._stored()
+    before = files(folder)
+    np.save(folder / "train_visible.npy", np.ones((3, 5), np.float32))
+    with pytest.warns(UserWarning, match="stale"):
+        work(root)._stored()
+    assert files(folder) == before
+
+
 def test_an_interrupted_run_leaves_nothing_that_is_taken_for_whole(root, monkeypatch):
     looks = []
 

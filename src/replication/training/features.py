@@ -7,7 +7,6 @@ for inputs. `features.json`, written last, has what they are made from and each 
 
 import hashlib
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -36,7 +35,8 @@ Arrays = Iterator[tuple[str, np.ndarray]]
 def kept(root: Path, origin: dict, make: Callable[[], Arrays]) -> Path:
     """The folder of arrays that are made from `origin`, which are made if they are not there.
 
-    A folder whose files are of another origin or damaged is made again, with a warning.
+    A folder whose files are of another origin or damaged is made again, with a warning. Several
+    processes may make it at once: each file is replaced as a whole, by one with the same content.
     """
     text = json.dumps(origin, sort_keys=True)
     folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -44,10 +44,14 @@ def kept(root: Path, origin: dict, make: Callable[[], Arrays]) -> Path:
         if _sound(folder, origin):
             return folder
         warnings.warn(f"{folder}: stale or damaged features, made again", stacklevel=2)
-        shutil.rmtree(folder)
+        (folder / MARKER).unlink(missing_ok=True)  # another process may have noticed it, too
+    made = set()
     for name, array in make():
         with replacing(folder / f"{name}.npy") as temporary:
             np.save(temporary, array, allow_pickle=False)
+        made.add(f"{name}.npy")
+    for name in _arrays(folder).keys() - made:
+        (folder / name).unlink(missing_ok=True)
     write_json(folder / MARKER, {"origin": origin, "files": _arrays(folder)})
     return folder
 
@@ -55,7 +59,7 @@ def kept(root: Path, origin: dict, make: Callable[[], Arrays]) -> Path:
 def _sound(folder: Path, origin: dict) -> bool:
     try:
         return read_json(folder / MARKER) == {"origin": origin, "files": _arrays(folder)}
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return False
 
 

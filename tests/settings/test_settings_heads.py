@@ -16,6 +16,10 @@ HEADS, HEAD = "profiles/heads.yaml", "efficientnet-lite0-head"
             f"beside.upstreams: 'lp-a3' looks at pixels, and '{HEAD}' stores features",
         ),
         (
+            lambda profile: profile["generated"]["beside"]["upstreams"].append("none"),
+            "beside.upstreams: 'none' is what clean.models and clean.refiners are for",
+        ),
+        (
             lambda profile: profile["generated"].update(upstreams=["text2img"]),
             f"upstreams: 'text2img' is made before training, and '{HEAD}' stores features",
         ),
@@ -42,6 +46,23 @@ def test_an_experiment_whose_views_are_pixels_has_no_heads(copy):
     copy.change("profiles/quick.yaml", lambda profile: profile["images"]["models"].append(HEAD))
     with pytest.raises(SettingsError, match="is a head on stored features; name it in generated"):
         load("quick")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "weights"),
+    [
+        ("tf_efficientnet_lite0", "imagenet"),
+        ("tf_efficientnet_lite0", "mine.pt"),
+        ("resnet50", "package"),
+    ],
+)
+def test_weights_are_those_of_the_architecture(copy, architecture, weights):
+    update = {"architecture": architecture, "weights": weights}
+    copy.change("params.yaml", lambda params: params["models"][HEAD].update(update))
+    with pytest.raises(
+        SettingsError, match=f"`package` is expected, got '{weights}' of {architecture}"
+    ):
+        load("heads")
 
 
 def test_copies_are_those_of_the_model(copy):

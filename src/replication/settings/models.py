@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from replication.settings.fields import Count, Positive, Share, Strict
 
@@ -46,6 +46,15 @@ class Pretrained(Model):
     architecture: Literal["resnet50", "tf_efficientnet_lite0"]
     weights: str
     learning_rate: Positive
+
+    @model_validator(mode="after")
+    def _weights_of_the_architecture(self):
+        if (self.weights == "package") != (self.architecture == "tf_efficientnet_lite0"):
+            raise ValueError(
+                "weights: of resnet50 `imagenet` or a file, of tf_efficientnet_lite0 `package` is "
+                f"expected, got {self.weights!r} of {self.architecture}"
+            )
+        return self
 
 
 class Classifier(Pretrained):

@@ -182,9 +182,10 @@ class Settings(Strict):
             for name in names:
                 if (takes := defined[name].takes) not in (*wanted, "anything"):
                     yield f"{key}: {name!r} is for {takes}, and {wanted[0]} are expected"
-        for name in grid.upstreams:
-            if self.upstreams[name].kind == "none":
-                yield f"upstreams: {name!r} is what clean.models and clean.refiners are for"
+        for key in ("upstreams", "beside.upstreams"):
+            for name in named[key][0]:
+                if self.upstreams[name].kind == "none":
+                    yield f"{key}: {name!r} is what clean.models and clean.refiners are for"
         for key, part in (("crops", grid.crops), ("controlled", grid.controlled)):
             if unknown := {*part.upstreams} - {*grid.upstreams}:
                 yield f"{key}.upstreams: {min(unknown)!r} is not among upstreams"

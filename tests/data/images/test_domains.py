@@ -232,6 +232,12 @@ def test_the_subset_of_iwildcam_follows_its_lists(subset):
         (b"y,filename\n0,\n", r"val_subset\.csv: row 1: no filename; delete the list"),
         (b"y,filename\n0,a\n0,b,c\n", r"val_subset\.csv: no CSV \(.*line 3.*\); delete"),
         (b"y,filename\nx,a.jpg\n", r"val_subset\.csv: row 1: class x is none of \[0, 24,"),
+        (b"y,filename\n0,a\nx,a\n", r"val_subset\.csv: row 2: class x is none of \[0, 24,"),
+        (
+            b"y,filename\n0,../a\n",
+            r"val_subset\.csv: row 1: \.\./a leads out of the folder; delete",
+        ),
+        (b"y,filename\n0,/a\n", r"val_subset\.csv: row 1: /a leads out of the folder; delete"),
         (b"y,filename\n0,\xff\n", r"val_subset\.csv: no CSV \(.*utf-8"),
     ],
 )

@@ -1,7 +1,7 @@
 """ALIA's subset of iWildCam (Dunlap et al. 2023): seven classes, tested at other places."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -50,9 +50,10 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file")
         rows = _listed(path)
-        if (wrong := rows[~rows["y"].isin(known)]).size:
+        classes = pd.to_numeric(rows["y"], errors="coerce")
+        if (wrong := np.flatnonzero(~classes.isin(known))).size:
             raise ValueError(
-                f"{path}: row {wrong.index[0] + 1}: class {wrong['y'].iloc[0]} is none of "
+                f"{path}: row {wrong[0] + 1}: class {rows['y'][wrong[0]]} is none of "
                 f"{known}; {AGAIN}"
             )
         stored = place(folder, name, path, source.side)
@@ -64,7 +65,7 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
                 yield number, decode((root / file).read_bytes(), str(root / file))
 
         pixels = decoded(stored, len(rows), source.side, pictures)
-        splits[split] = Split(pixels, np.array([known.index(y) for y in rows["y"]]))
+        splits[split] = Split(pixels, np.array([known.index(y) for y in classes]))
     whole = [splits[split] for split in LISTS]
     return DomainDataset(
         name=name,
@@ -85,7 +86,7 @@ def load(name: str, source: WildSubset, folder: Path, seed: int = 0) -> DomainDa
 def _listed(path: Path) -> pd.DataFrame:
     """The rows of a list, each with `y` and a `filename`."""
     try:
-        rows = pd.read_csv(path, dtype={"filename": str})
+        rows = pd.read_csv(path, dtype={"y": str, "filename": str})
     except ValueError as error:
         raise ValueError(f"{path}: no CSV ({str(error).strip()}); {AGAIN}") from error
     for column in ("y", "filename"):
@@ -95,4 +96,7 @@ def _listed(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: no row; {AGAIN}")
     if (blank := np.flatnonzero(rows["filename"].isna())).size:
         raise ValueError(f"{path}: row {blank[0] + 1}: no filename; {AGAIN}")
+    for number, file in enumerate(map(PurePosixPath, rows["filename"]), 1):
+        if file.is_absolute() or ".." in file.parts:
+            raise ValueError(f"{path}: row {number}: {file} leads out of the folder; {AGAIN}")
     return rows.reset_index(drop=True)

@@ -11,6 +11,7 @@ import torch
 
 import replication.data
 from replication import models, settings
+from replication.cells import Score, Seed
 from replication.data.images import normalise
 from replication.models.images import pretrained
 from replication.settings.models import Head
@@ -171,6 +172,19 @@ def test_they_are_computed_once_for_all_seeds_and_side_by_side(root, monkeypatch
     assert [seed.seed for seed in seeds] == [0, 1, 2]
     of_copies = 3 * (len(made.dataset(0).train) + len(made.dataset(0).validation))
     assert sum(map(int, looked.read_text().split())) == 1797 + of_copies
+
+
+def test_the_result_of_seeds_that_are_done_needs_none(root, monkeypatch):
+    half = QUICK.refiners["paper"].model_copy(update={"validation_share": 0.5})
+    made = work(root, refiner="paper")
+    made = replace(made, recipe=made.recipe.model_copy(update={"refiner": half}))
+    expected = made.dataset(0)
+    shutil.rmtree(root / "checkpoints")
+    score = Score(split="test", weights="final", metric="accuracy", value=0.5)
+    done = Seed(seed=0, epoch=1, scores=[score], refiner={})
+    found = replace(made).result([done]).data
+    assert (found.train, found.validation) == (len(expected.train), len(expected.validation))
+    assert not (root / "checkpoints").exists()
 
 
 def files(folder):

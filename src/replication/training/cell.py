@@ -107,6 +107,10 @@ class Work:
 
     def dataset(self, seed: int) -> data.Dataset:
         whole = self._seen if self.recipe.model.frozen else self._loaded(seed)
+        return self._steering(whole, seed)
+
+    def _steering(self, whole: data.Dataset, seed: int) -> data.Dataset:
+        """With the part of the validation split that the refiner has."""
         if (refiner := self.recipe.refiner).whole_validation:
             return whole
         return whole.with_validation(refiner.validation_share, refiner.validation_noise, seed)
@@ -230,7 +234,7 @@ class Work:
         return folder
 
     def result(self, seeds: list[Seed]) -> CellFile:
-        dataset = self.dataset(seed=0)
+        dataset = self._steering(self._loaded(0), 0)  # sizes alone: no features are made for them
         return CellFile(
             cell=self.cell,
             settings=self.recipe.dump(),

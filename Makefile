@@ -26,6 +26,7 @@ repro: total .venv/installed
 	@python -m replication.stages.estimate --unmeasured
 	$(if $(filter-out 1,$(JOBS)),python -m replication.stages.repro --jobs $(JOBS))
 	dvc repro
+	@python -m replication.stages.clock
 	@echo "tables, figures and report.html are in $$(ls -td results/*/ | head -n 1)"
 
 total:
@@ -48,7 +49,7 @@ verify: .venv/installed
 	@python -m replication.verify quick
 
 test: .venv/installed
-	@echo "tests: 5 to 8 minutes on two cores"
+	@echo "tests: about 9 minutes on two cores"
 	OMP_NUM_THREADS=1 pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 fuzz: EXAMPLES ?= 5000

@@ -86,3 +86,11 @@ def test_every_command_that_makes_a_table_names_a_profile_that_has_it(page):
         assert len(commands) > 7
     for profile, name in commands:
         assert getattr(settings.load(profile).profile.tables, name), f"{profile}: {name}"
+
+
+def test_the_seconds_of_tables_are_the_measured_ones():
+    rows = (ROOT / "results" / "benchmarks" / "quick.csv").read_text("utf-8").split()[1:]
+    times = {name: int(seconds) for name, seconds in (row.split(",") for row in rows)}
+    told = re.search(r"of which (table 1 .*?) \(\[measured\]", TEXT, re.S)[1]
+    found = re.findall(r"(table|figure)\s(\d)\s(?:takes\s)?(\d+)", told)
+    assert {f"{kind}{number}": int(seconds) for kind, number, seconds in found} == times

@@ -1,5 +1,7 @@
 """What stages took, by the table that they are of."""
 
+from pathlib import Path
+
 import pytest
 
 from replication import settings
@@ -45,3 +47,12 @@ def test_every_stage_that_quick_records_is_counted(quick):
         "table3": 40,
         "table4": 20,
     }
+
+
+def test_what_is_printed_is_written(quick, monkeypatch, capsys):
+    clock.record("quick", "toy", {"experiment": "toy"})
+    monkeypatch.setattr(clock, "load", lambda: quick)
+    monkeypatch.setattr("sys.argv", ["clock", "--out", "times.csv"])
+    clock.main()
+    assert capsys.readouterr().out == "CPU seconds of stages that ran here: figure2 20\n"
+    assert Path("times.csv").read_text("utf-8") == "table,cpu_seconds\nfigure2,20\n"

@@ -1,16 +1,32 @@
-"""CPU seconds of the stages of an experiment when they last ran, whatever ran beside them.
+"""`python -m replication.stages.clock [--out FILE.csv]`: what the active profile's tables took.
 
-Each in a file of its own among the provenance of cells, which DVC does not track.
+CPU seconds of the stages of an experiment when they last ran, whatever ran beside them; each in a
+file of its own among the provenance of cells, which DVC does not track.
 """
 
+import argparse
 import os
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
 from replication.cells import RESULTS
-from replication.files import read_json, write_json
-from replication.settings import Settings, methods
+from replication.files import read_json, write_json, write_text
+from replication.settings import Settings, load, methods
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, help="write them to a file")
+    out = parser.parse_args().out
+    times = {table: round(seconds) for table, seconds in of_tables(load()).items()}
+    if times:
+        print(
+            "CPU seconds of stages that ran here:", ", ".join(f"{t} {s}" for t, s in times.items())
+        )
+    if out is not None:
+        lines = ["table,cpu_seconds", *(f"{table},{seconds}" for table, seconds in times.items())]
+        write_text(out, "\n".join(lines) + "\n")
 
 
 def record(profile: str, stage: str, fields: Mapping[str, str]) -> None:
@@ -42,3 +58,7 @@ def of_tables(everything: Settings) -> dict[str, float]:
 
 def _folder(profile: str) -> Path:
     return RESULTS / profile / "provenance" / "stages"
+
+
+if __name__ == "__main__":
+    main()

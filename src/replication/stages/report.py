@@ -13,7 +13,6 @@ from replication.report.frames import read_cells
 from replication.report.glance import gains, glance_grid, in_brief, summary
 from replication.report.page import render
 from replication.report.sections import Report, sections, sentences, write_grids
-from replication.stages import clock
 
 
 def report(everything: settings.Settings) -> list[str]:
@@ -51,14 +50,10 @@ def main() -> None:
     parser.add_argument("profile")
     profile = parser.parse_args().profile
     try:
-        everything = settings.load(profile)
-        sentences = report(everything)
+        sentences = report(settings.load(profile))
     except ValueError as error:
         raise SystemExit(str(error)) from error
     print(RESULTS / profile / "report.html", *sentences, sep="\n")
-    if times := clock.of_tables(everything):
-        told = ", ".join(f"{table} {seconds:.0f}" for table, seconds in times.items())
-        print(f"CPU seconds of stages that ran here: {told}")
 
 
 if __name__ == "__main__":

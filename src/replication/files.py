@@ -59,9 +59,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
             yield temporary
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
-        except (
-            Exception
-        ) as error:  # of NumPy, torch or safetensors, in words and types of their own
+        except Exception as error:  # NumPy, torch and safetensors have types and words of their own
             numbered = isinstance(error, OSError) and error.errno
             if not numbered and shutil.disk_usage(path.parent).free < FULL:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
@@ -97,6 +95,11 @@ def checksums(folder: Path) -> dict[str, str]:
     """MD5 of each file of a folder by its name; hidden ones, as of a write, are no data."""
     files = (p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith("."))
     return {path.name: md5(path) for path in files}
+
+
+def hash_of_json(content: object) -> str:
+    """SHA-256 of content as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def hash_of(paths: Iterable[Path]) -> str:

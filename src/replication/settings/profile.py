@@ -110,25 +110,14 @@ class Clean(Strict):
     refiners: Names
 
 
-class Crops(Strict):
-    """Those of the upstreams that crop, and refiners for them alone."""
+class Rows(Strict):
+    """Upstreams, and refiners for them alone."""
 
     upstreams: Names
     refiners: Names
 
 
-class Controlled(Strict):
-    """Some of the upstreams, and refiners for them alone: controls of readings that all have."""
-
-    upstreams: Names
-    refiners: Names
-
-
-class Beside(Strict):
-    """Upstreams of no diffusion model, drawn in every step, and refiners for them alone."""
-
-    upstreams: Names
-    refiners: Names
+NONE = Rows(upstreams=[], refiners=[])
 
 
 Texts = Annotated[list[str], Distinct, Field(min_length=1)]
@@ -163,6 +152,9 @@ class Grid(Strict):
     batches: what a step trains on, augmented samples alone or with the clean batch that they were
     made from, Eq. (3). views: stored augmented copies of each sample; 0 draws one in every step.
     limits: of a data set, a model or a "data set/model"; where several have one, the lower holds.
+
+    crops: those of the upstreams that crop. controlled: some of the upstreams, for controls of
+    readings that all have. beside: upstreams of no diffusion model, drawn in every step.
     """
 
     takes: ClassVar[str]
@@ -172,9 +164,9 @@ class Grid(Strict):
     upstreams: Names
     refiners: Names
     clean: Clean
-    crops: Crops = Crops(upstreams=[], refiners=[])
-    controlled: Controlled = Controlled(upstreams=[], refiners=[])
-    beside: Beside = Beside(upstreams=[], refiners=[])
+    crops: Rows = NONE
+    controlled: Rows = NONE
+    beside: Rows = NONE
     batches: Annotated[list[Literal["augmented", "clean-augmented"]], Distinct] = []
     seeds: Count = 1
     views: Index = 0
@@ -199,7 +191,7 @@ class Images(Grid):
     """crops: also where there are none, since dvc.yaml names them."""
 
     takes: ClassVar[str] = "images"
-    crops: Crops
+    crops: Rows
 
 
 class Tabular(Grid):

@@ -6,14 +6,12 @@ DVC compares these files, so an edit of params.yaml, of the profile or of src/ r
 touches.
 """
 
-import hashlib
-import json
 import shutil
 from functools import cache
 from pathlib import Path
 
 from replication import data, settings
-from replication.files import write_json
+from replication.files import hash_of_json, write_json
 from replication.stages.code import code as stage_code
 
 PLAN = Path("data/plan")
@@ -85,17 +83,13 @@ def plan(everything: settings.Settings) -> dict[Path, object]:
         "upstreams": [[name, upstream.label] for name, upstream in everything.upstreams.items()],
         "models": list(everything.models),
         "cells": [str(cell) for cell in settings.cells(everything)],
-        "others": _hash({str(path): content for path, content in found.items()}),
+        "others": hash_of_json({str(path): content for path, content in found.items()}),
     }
     code[REPORT] = hashed("report")
     return {
         path: {"settings": content} | ({"code": code[path]} if path in code else {})
         for path, content in found.items()
     }
-
-
-def _hash(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _refiner(everything: settings.Settings, name: str) -> dict:

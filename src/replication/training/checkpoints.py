@@ -1,7 +1,5 @@
 """What is known of a cell's seeds: the finished ones, and the state of one in progress."""
 
-import hashlib
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import torch
 
 from replication import cells
 from replication.cells import Seed
-from replication.files import replacing
+from replication.files import hash_of_json, replacing
 from replication.training import ranks
 
 
@@ -24,8 +22,7 @@ class Checkpoints:
     """
 
     def __init__(self, root: Path, identity: dict):
-        text = json.dumps(identity, sort_keys=True)
-        self.folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.folder = root / hash_of_json(identity)[:16]
 
     def finished(self, seed: int) -> Seed | None:
         path = self.folder / f"seed-{seed}.json"

@@ -5,8 +5,6 @@ Below the checkpoints, in folders named by a hash of what they are made from. Of
 for inputs. `features.json`, written last, has what they are made from and each file's checksum.
 """
 
-import hashlib
-import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from replication.data.dataset import Dataset, Split
-from replication.files import checksums, hash_of, read_json, replacing, write_json
+from replication.files import checksums, hash_of, hash_of_json, read_json, replacing, write_json
 from replication.models.images import pretrained
 from replication.settings import Recipe
 from replication.settings.models import Head
@@ -38,8 +36,7 @@ def kept(root: Path, origin: dict, make: Callable[[], Arrays]) -> Path:
     A folder whose files are of another origin or damaged is made again, with a warning. Several
     processes may make it at once: each file is replaced as a whole, by one with the same content.
     """
-    text = json.dumps(origin, sort_keys=True)
-    folder = root / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = root / hash_of_json(origin)[:16]
     if (folder / MARKER).exists():
         if _sound(folder, origin):
             return folder

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from replication.files import read_json, replacing, writable, write_json
+from replication.files import hash_of_json, read_json, replacing, writable, write_json
 from replication.upstream.diffusion import Maker
 from replication.upstream.diffusion.requests import Request
 
@@ -137,7 +137,7 @@ class Folder:
     @property
     def _origin(self) -> str:
         """Of journals, which are read line by line."""
-        return hashlib.sha256(json.dumps(self.origin, sort_keys=True).encode()).hexdigest()
+        return hash_of_json(self.origin)
 
     def _there(self) -> dict[str, Record]:
         """By file, the records of whole images that were made from these requests and origin."""
